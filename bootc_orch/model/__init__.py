@@ -1,0 +1,1 @@
+"""Frozen data with its parsers and formats; no input or output."""

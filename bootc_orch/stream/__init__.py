@@ -1,0 +1,1 @@
+"""Work on streams of bytes, without processes: decompression, tar, ostree objects."""
