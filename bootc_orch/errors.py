@@ -1,7 +1,7 @@
-"""Every error that this program reports, each with its class name, evidence, hint and exit status.
+"""Every error that this program reports: its class name, evidence, hint and exit status.
 
-An error is raised where the knowledge is and caught once, in ``cli/app.py``.  Layers above the place
-of failure add what they know (image, layer, path) with `OrchError.locate`.
+An error is raised where the knowledge is and caught once, in ``cli/app.py``.  Layers above the
+place of failure add what they know (image, layer, path) with `OrchError.locate`.
 Source of the statuses: ``sysexits.h``.
 """
 

@@ -73,9 +73,7 @@ def run(
         ToolMissingError: *argv[0]* is not on PATH.
         CommandError: the exit status is not in *allow*.
     """
-    with spawn(
-        argv, stdin=stdin, stdout=PIPE, env=env, pass_fds=pass_fds, allow=allow
-    ) as process:
+    with spawn(argv, stdin=stdin, stdout=PIPE, env=env, pass_fds=pass_fds, allow=allow) as process:
         stdout, _ = process.communicate()
     return Completed(_strings(argv), process.returncode, stdout)
 
