@@ -1,8 +1,8 @@
 """What a long operation tells about itself while it runs: the `Progress` protocol.
 
-Operations call it, the command line implements it; nothing here prints.  Workers call from their own
-threads, so an implementation must be thread-safe, and `layer_advanced` must be cheap: it is called
-for every block of every layer.
+Operations call it, the command line implements it; nothing here prints.  Workers call from their
+own threads, so an implementation must be thread-safe, and `layer_advanced` must be cheap: it is
+called for every block of every layer.
 """
 
 from __future__ import annotations
