@@ -1,0 +1,52 @@
+"""Fixtures that build worlds: repositories, layouts, registries; their ground is in `support`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.images import TEST_IMAGES_VARIABLE, debian_layout, layout_of
+from support.ostree import init_repo
+from support.registry import Registry, running_registry
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root")
+    if item.get_closest_marker("debian_images") and debian_layout() is None:
+        pytest.skip(f"{TEST_IMAGES_VARIABLE} does not name the Debian images")
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Callable[[str], Path]:
+    """Make an empty repository of a mode: ``repo("bare-user")``."""
+    return lambda mode="bare": init_repo(tmp_path / f"repo-{mode}", mode)
+
+
+@pytest.fixture
+def oci_layout_of(tmp_path: Path) -> Callable[..., Path]:
+    """Make a layout of its own for one fixture image: ``oci_layout_of("derived")``."""
+    return lambda name, **options: layout_of(name, tmp_path / f"layout-{name}", **options)
+
+
+@pytest.fixture
+def make_registry(tmp_path: Path) -> Iterator[Callable[..., Registry]]:
+    """Start registries that stop with the test: ``make_registry(password=True, tls=True)``."""
+    with ExitStack() as stack:
+        started: list[Registry] = []
+
+        def make(**options: bool) -> Registry:
+            directory = tmp_path / f"registry-{len(started)}"
+            started.append(stack.enter_context(running_registry(directory, **options)))
+            return started[-1]
+
+        yield make
+
+
+@pytest.fixture
+def registry(make_registry: Callable[..., Registry]) -> Registry:
+    """A registry on loopback that speaks plain HTTP and asks for no password."""
+    return make_registry()
