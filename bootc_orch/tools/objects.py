@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 _CHECKSUM = re.compile(r"[0-9a-f]{64}\n?")
 _ARCHIVE_SIZE_OFFSET = 8
+# No importer makes symbolic links of these refs; one there is damage or an attack.
+NO_ALIASES = "ostree/container/"
 
 
 class RepoMode(StrEnum):
@@ -121,7 +123,7 @@ class Objects:
         root = self.path / "refs" / below
         for ref in sorted(_ref_names(root, prefix)):
             try:
-                commits[ref] = _parse_ref(root / ref)
+                commits[ref] = _parse_ref(root / ref, alias=not ref.startswith(NO_ALIASES))
             except StoreDamagedError as error:
                 damaged[ref] = error.summary
             except NotFoundError:  # deleted since it was listed
@@ -146,7 +148,7 @@ class Objects:
             StoreDamagedError: the ref cannot be read.
         """
         try:
-            return _parse_ref(self.path / "refs/heads" / ref)
+            return _parse_ref(self.path / "refs/heads" / ref, alias=not ref.startswith(NO_ALIASES))
         except NotFoundError:
             return None
 
@@ -227,14 +229,21 @@ class Objects:
             with suppress(FileNotFoundError):
                 temporary.unlink()
 
+    def is_partial(self, commit: str) -> bool:
+        """Say whether *commit* is marked as lacking some of its objects."""
+        return (self.path / "state" / f"{commit}.commitpartial").exists()
+
     def collect(self, commit: str, into: Reach) -> None:
         """Add every object of *commit* to *into*, its parents excepted.
+
+        Of a commit that is marked as partial, what is missing is passed over.
 
         Raises:
             StoreDamagedError: a metadata object is missing or damaged.
         """
         if commit in into.commits:
             return
+        partial = self.is_partial(commit)
         head = self.commit(commit)
         into.commits.add(commit)
         into.metas.add(bytes.fromhex(head.meta))
@@ -244,6 +253,8 @@ class Objects:
             if checksum in into.trees:
                 continue
             into.trees.add(checksum)
+            if partial and not self.object_path(checksum.hex(), "dirtree").exists():
+                continue
             tree = self.dirtree(checksum.hex())
             into.files.update(file for _, file in tree.files)
             into.metas.update(meta for _, _, meta in tree.dirs)
@@ -317,10 +328,10 @@ def _damage_or_io(error: OSError, path: Path) -> OrchError:
     return StorageIOError(f"{path} cannot be read: {error.strerror}.", path=str(path))
 
 
-def _parse_ref(path: Path) -> str:
-    """Read the commit that a ref file holds; an alias (a symbolic link) is no answer."""
+def _parse_ref(path: Path, *, alias: bool) -> str:
+    """Read the commit that a ref file holds; it may be a symbolic link if it may be an *alias*."""
     try:
-        mode = path.lstat().st_mode
+        mode = path.stat(follow_symlinks=alias).st_mode
     except OSError as error:
         raise NotFoundError(f"{path} does not exist.") from error
     if not stat.S_ISREG(mode):
