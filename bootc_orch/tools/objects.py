@@ -261,7 +261,7 @@ class Objects:
             pending.extend(child for _, child, _ in tree.dirs)
 
     def content_size(self, checksum: str) -> int:
-        """The length in bytes of a file's content, or of a link's target.
+        """The length in bytes of a file's content; what a link counts depends on the mode.
 
         Raises:
             StoreDamagedError: the object is missing.
