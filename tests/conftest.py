@@ -50,3 +50,14 @@ def make_registry(tmp_path: Path) -> Iterator[Callable[..., Registry]]:
 def registry(make_registry: Callable[..., Registry]) -> Registry:
     """A registry on loopback that speaks plain HTTP and asks for no password."""
     return make_registry()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests had the Debian images: a run that meant to have them can check it."""
+    ran = [
+        report
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if report.when == "call" and "debian_images" in report.keywords
+    ]
+    terminalreporter.write_line(f"tests with Debian images: {len(ran)}")

@@ -1,0 +1,71 @@
+# Sourced by quickstart and test: packages, and the virtual environment.  Nothing here asks a question.
+# shellcheck shell=bash
+
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=${BOOTC_ORCH_VENV:-$checkout/.venv}
+me=$(basename "$0")
+
+say() { printf '%s: %s\n' "$me" "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# Runs a command and shows it first.
+show() { printf '+ %s\n' "$*" >&2; "$@"; }
+
+# Prints the packages whose programs are missing; arguments are PROGRAM:PACKAGE.
+missing_packages() {
+    local pair
+    for pair; do
+        if ! PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null; then
+            echo "${pair#*:}"
+        fi
+    done | sort -u
+    # Debian has the two parts of python3-venv apart from Python itself.
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        printf '%s\n' python3 python3-venv
+    fi
+}
+
+# Installs the packages whose programs are missing; arguments are PROGRAM:PACKAGE.
+install_missing() {
+    local packages as_root=()
+    mapfile -t packages < <(missing_packages "$@")
+    if [ ${#packages[@]} = 0 ]; then
+        say "all packages are there"
+        return
+    fi
+    if ! command -v apt-get >/dev/null; then
+        die "please install, by the names that your system has for them: ${packages[*]}"
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || die "please install as root: apt-get install ${packages[*]}"
+        as_root=(sudo)
+    fi
+    say "installing packages: ${packages[*]}"
+    show "${as_root[@]}" apt-get -q update ||
+        say "some package sources did not answer; going on with those that did"
+    show "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q install --yes \
+        --no-install-recommends ca-certificates "${packages[@]}"
+}
+
+# Makes $venv hold this checkout and its dependencies; $1 is "" or "tests".  One that does is left alone.
+ensure_venv() {
+    local extra=$1 key
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "Python 3.11 or newer is needed, this is $(python3 --version)"
+    key=$(python3 --version; echo "$checkout"; sha256sum <"$checkout/pyproject.toml")
+    if venv_has "$key tests" || venv_has "$key $extra"; then
+        say "using $venv"
+        return
+    fi
+    say "making a virtual environment in $venv"
+    if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        show python3 -m venv --clear "$venv"
+    fi
+    show "$venv/bin/pip" install --quiet --disable-pip-version-check \
+        --editable "$checkout${extra:+[$extra]}"
+    echo "$key $extra" >"$venv/.bootc-orch"
+}
+
+venv_has() {
+    [ "$(cat "$venv/.bootc-orch" 2>/dev/null)" = "$1" ] && "$venv/bin/python" -c 'import typer'
+}
