@@ -2,7 +2,13 @@
 # shellcheck shell=bash
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-venv=${BOOTC_ORCH_VENV:-$checkout/.venv}
+# What is made stays in the checkout, or with the user where the checkout cannot be written.
+place=$checkout
+[ -w "$checkout" ] || place=${XDG_CACHE_HOME:-$HOME/.cache}/bootc-orch
+venv=${BOOTC_ORCH_VENV:-$place/.venv}
+# What the program itself needs; each entry is PROGRAM:PACKAGE.
+# shellcheck disable=SC2034
+runtime=(ostree:ostree skopeo:skopeo podman:podman setpriv:util-linux unshare:util-linux)
 me=$(basename "$0")
 
 say() { printf '%s: %s\n' "$me" "$*" >&2; }
@@ -59,6 +65,7 @@ ensure_venv() {
     fi
     say "making a virtual environment in $venv"
     if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        mkdir -p "$place"
         show python3 -m venv --clear "$venv"
     fi
     show "$venv/bin/pip" install --quiet --disable-pip-version-check \
