@@ -21,6 +21,12 @@ UNPRIVILEGED = (
 )  # fmt: skip
 
 
+def at_place(layout: Path, place: str) -> tuple[str | Path, ...]:
+    """Return a *prefix* that lets a command find *layout* at *place*, by a mount of its own."""
+    script = f'mkdir -p {place} && mount --bind "$0" {place} && exec "$@"'
+    return ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, layout)
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """How a run of the program ended."""

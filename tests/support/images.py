@@ -67,6 +67,15 @@ def manifest_digest_of(name: str) -> str:
     return str(_manifests(_layout_with(name))[name]["digest"])
 
 
+def ostree_layers_of(name: str) -> tuple[str, ...]:
+    """Return the digests of those layers of *name* that hold ostree objects: commit and chunks."""
+    manifest = manifest_of(name)
+    config = _json(_blob(_layout_with(name), manifest["config"]["digest"]))
+    last = config["config"]["Labels"].get("ostree.final-diffid")
+    count = config["rootfs"]["diff_ids"].index(last) + 1 if last else 0
+    return tuple(layer["digest"] for layer in manifest["layers"][:count])
+
+
 @dataclass(frozen=True, slots=True)
 class Golden:
     """What bootc 1.16.9 made of one image.

@@ -67,7 +67,7 @@ def show(repo: Path, rev: str) -> Commit:
 
 def tree(repo: Path, rev: str) -> tuple[str, ...]:
     """Return the lines of ``ostree ls -R -C -X``: mode, owner, checksum, xattrs and name."""
-    return tuple(ostree("ls", f"--repo={repo}", "-R", "-C", "-X", rev).splitlines())
+    return tuple(ostree("ls", f"--repo={repo}", "-R", "-C", "-X", rev).split("\n"))
 
 
 def refs(repo: Path, prefix: str = CONTAINER_REFS) -> dict[str, str]:
