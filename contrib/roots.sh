@@ -1,8 +1,9 @@
 # Sourced by forky-root and fresh-root: makes Debian roots and enters them.
 # shellcheck shell=bash
 
-checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # for those who source this
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck disable=SC2034
 cache=${BOOTC_ORCH_CACHE:-/var/cache/bootc-orch}
 me=$(basename "$0")
 
@@ -57,8 +58,9 @@ make_debian() {
     say "making $target from $from"
     settings=$(mktemp)
     apt_settings >"$settings"
-    mmdebstrap --quiet --mode=root --variant=minbase --components=main \
-        --include="$(IFS=,; echo "$*")" \
+    # shellcheck disable=SC2086 # one word, or none
+    mmdebstrap --mode=root --variant=minbase --components=main \
+        ${*:+--include="$(IFS=,; echo "$*")"} \
         --aptopt="$settings" \
         --aptopt='Acquire::Check-Valid-Until "false"' \
         --aptopt='APT::Install-Recommends "false"' \
