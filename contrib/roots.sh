@@ -35,6 +35,9 @@ apt_settings() {
 copy_settings() {
     local target=$1 file
     apt_settings >"$target/etc/apt/apt.conf.d/90machine"
+    # The bundle is for now; ca-certificates, when it is installed, makes it anew with these.
+    mkdir -p "$target/usr/local/share"
+    cp -rT /usr/local/share/ca-certificates "$target/usr/local/share/ca-certificates" 2>/dev/null || true
     for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
         if [ -e "$file" ]; then
             mkdir -p "$target$(dirname "$file")"
@@ -58,9 +61,9 @@ make_debian() {
     say "making $target from $from"
     settings=$(mktemp)
     apt_settings >"$settings"
-    # shellcheck disable=SC2086 # one word, or none
-    mmdebstrap --mode=root --variant=minbase --components=main \
-        ${*:+--include="$(IFS=,; echo "$*")"} \
+    local include=()
+    [ $# = 0 ] || include=("--include=$(IFS=,; echo "$*")")
+    mmdebstrap --mode=root --variant=minbase --components=main "${include[@]}" \
         --aptopt="$settings" \
         --aptopt='Acquire::Check-Valid-Until "false"' \
         --aptopt='APT::Install-Recommends "false"' \
