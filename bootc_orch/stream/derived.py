@@ -1,0 +1,428 @@
+"""Build the tree of a derived layer: an ordinary tar archive, filtered, as ostree would commit it.
+
+Content is written as objects while the archive passes; directories are kept in memory and written
+at the end, when hard links are resolved as well.  Whiteouts stay plain files named ``.wh.*``: the
+merge applies them.
+
+Sources: ostree's tar import (implied directories, duplicates, hard links) and ostree-rs-ext's
+filter (what is kept, where it goes, modified hard links of the image's own repository).
+"""
+
+from __future__ import annotations
+
+import stat
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bootc_orch.errors import InvalidImageError, OrchError
+from bootc_orch.model.gvariant import Dirmeta, Xattrs, decode_xattrs, encode_xattrs
+from bootc_orch.model.text import printable
+from bootc_orch.stream.objects import Attributes, ObjectStore
+from bootc_orch.stream.paths import REPOSITORY, Filtered, Parts, PathRules, split
+from bootc_orch.stream.selinux import Labeler
+from bootc_orch.stream.tar import (
+    DIRECTORY,
+    HARDLINK,
+    REGULAR,
+    SMALL_BYTES,
+    SYMLINK,
+    Member,
+    TarReader,
+)
+from bootc_orch.stream.trees import (
+    DEFAULT_DIRMETA,
+    OPAQUE,
+    WHITEOUT,
+    Directory,
+    Entries,
+    Trees,
+    whiteout_target,
+    with_label,
+)
+
+SHOWN_PATHS = 3
+_AUFS = b".wh..wh."
+_SELINUX = b"security.selinux"
+_IMA = b"security.ima"
+LINK_BYTES_MAX = 4095
+_DIRECTORIES_ONLY = frozenset(((b"usr",), (b"usr", b"etc")))
+
+
+@dataclass(slots=True)
+class LayerReport:
+    """What is worth telling of a derived layer.
+
+    Attributes:
+        filtered: How many entries were left out, by kind.
+        examples: The first `SHOWN_PATHS` paths of each kind.
+        counted: How many entries are setuid or setgid files, or carried a SELinux label.
+        directories: Paths of the directories that the layer describes itself, absolute.
+        moved_var: Whether anything went from ``/var`` to ``/usr/share/factory/var``.
+    """
+
+    filtered: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    counted: Counter[str] = field(default_factory=Counter)
+    directories: set[bytes] = field(default_factory=set)
+    moved_var: bool = False
+
+
+@dataclass(slots=True)
+class _Node:
+    """A directory that is being built."""
+
+    meta: Dirmeta = DEFAULT_DIRMETA
+    files: dict[bytes, bytes] = field(default_factory=dict)
+    dirs: dict[bytes, _Node] = field(default_factory=dict)
+
+
+def import_derived_layer(
+    pieces: Iterable[bytes],
+    trees: Trees,
+    *,
+    rules: PathRules,
+    labeler: Labeler | None,
+    allow_ima: bool = False,
+) -> tuple[Directory, LayerReport]:
+    """Write the tree of the archive *pieces* and return its root.
+
+    Args:
+        pieces: The uncompressed archive.
+        trees: Where objects go.
+        rules: Which paths are kept and where they go.
+        labeler: The SELinux policy that labels the entries, if one applies.
+        allow_ima: Whether ``security.ima`` is kept.
+
+    Raises:
+        InvalidImageError: an entry is impossible; the error has its path and offset.
+        LimitError: an entry exceeds a limit.
+    """
+    builder = _Builder(pieces, trees, rules, labeler, allow_ima=allow_ima)
+    return builder.run(), builder.report
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A hard link that waits for the end of the archive."""
+
+    target: Parts
+    member: Member
+
+
+class _Builder:
+    """One pass over one layer."""
+
+    def __init__(
+        self,
+        pieces: Iterable[bytes],
+        trees: Trees,
+        rules: PathRules,
+        labeler: Labeler | None,
+        *,
+        allow_ima: bool,
+    ) -> None:
+        self.report = LayerReport()
+        self._reader = TarReader(pieces)
+        self._trees = trees
+        self._store: ObjectStore = trees.store
+        self._rules = rules
+        self._labeler = labeler
+        self._allow_ima = allow_ima
+        self._root = _Node()
+        self._nodes: dict[Parts, _Node] = {(): self._root}
+        self._links: dict[Parts, _Link] = {}
+        # Objects of the image's own repository, by path: checksum and attributes, unlabelled.
+        self._aside: dict[Parts, tuple[str, Attributes]] = {}
+        self._relinked: dict[Parts, Parts] = {}
+
+    def run(self) -> Directory:
+        for member in self._reader:
+            try:
+                self._entry(member)
+            except OrchError as error:
+                raise _located(error, member) from error
+        while self._links:
+            self._resolve(next(iter(self._links)), ())
+        return self._save(self._root, b"/")
+
+    def _entry(self, member: Member) -> None:
+        parts = split(member.name)
+        kind = member.type
+        if kind != DIRECTORY and (not parts or member.name.endswith(b"/")):
+            raise InvalidImageError(f"{printable(member.name)} is not a directory.")
+        if kind == REGULAR and parts[:3] == REPOSITORY:
+            self._set_aside(parts, member)
+            return
+        if kind == HARDLINK and self._relink(parts, member):
+            return
+        placed = self._place(parts)
+        if placed is None or (_AUFS in member.name and _is_aufs(placed)):
+            return
+        if placed and placed[-1].startswith(WHITEOUT):
+            _check_whiteout(placed, member)
+        if kind == REGULAR:
+            self._put(placed, member, self._regular(placed, member))
+        elif kind == DIRECTORY:
+            self._directory(placed, member)
+        elif kind == SYMLINK:
+            self._put(placed, member, self._symlink(placed, member))
+        elif kind == HARDLINK:
+            self._link(placed, member)
+        else:
+            raise InvalidImageError(f"{printable(member.name)} is a device or a FIFO.")
+
+    def _place(self, parts: Parts) -> Parts | None:
+        """Return where *parts* goes, or count it as filtered."""
+        placed = self._rules.place(parts)
+        if isinstance(placed, Filtered):
+            self._count_filtered(placed.kind, parts)
+            return None
+        if placed is not parts and parts[0] == b"var":
+            self.report.moved_var = True
+        return placed
+
+    def _count_filtered(self, kind: bytes, parts: Parts) -> None:
+        name = printable(kind)
+        self.report.filtered[name] += 1
+        examples = self.report.examples.setdefault(name, [])
+        if len(examples) < SHOWN_PATHS:
+            examples.append(printable(b"/".join(parts)))
+
+    def _parent(self, placed: Parts, member: Member) -> _Node:
+        node = self._nodes.get(placed[:-1])
+        return self._imply(placed[:-1], member) if node is None else node
+
+    def _imply(self, parts: Parts, member: Member) -> _Node:
+        """Make the missing directory *parts*; every one above it takes the entry's owner."""
+        meta = Dirmeta(member.uid, member.gid, DEFAULT_DIRMETA.mode)
+        node = self._root
+        node.meta = meta
+        for depth, name in enumerate(parts, 1):
+            path = parts[:depth]
+            if name in node.files or path in self._links:
+                raise InvalidImageError(
+                    f"{printable(member.name)} lies below {printable(b'/'.join(path))}, "
+                    "which is not a directory."
+                )
+            if name.startswith(WHITEOUT):
+                raise InvalidImageError(
+                    f"The whiteout {printable(b'/'.join(path))} is used as a directory."
+                )
+            child = node.dirs.get(name)
+            if child is None:
+                child = self._nodes[path] = node.dirs[name] = _Node()
+            child.meta = meta
+            self.report.directories.discard(_absolute(path))
+            node = child
+        return node
+
+    def _directory(self, placed: Parts, member: Member) -> None:
+        meta = Dirmeta(member.uid, member.gid, stat.S_IFDIR | member.mode, self._xattrs(member))
+        if not placed:
+            self._root.meta = meta
+            return
+        parent = self._parent(placed, member)
+        name = placed[-1]
+        if name in parent.files or placed in self._links:
+            raise InvalidImageError(f"{printable(member.name)} is a file and a directory.")
+        node = parent.dirs.get(name)
+        if node is None:
+            node = self._nodes[placed] = parent.dirs[name] = _Node()
+        node.meta = meta
+        self.report.directories.add(_absolute(placed))
+
+    def _put(self, placed: Parts, member: Member, checksum: str) -> None:
+        """Enter a file; the last one of a name counts."""
+        parent = self._parent_of_file(placed, member)
+        self._links.pop(placed, None)
+        parent.files[placed[-1]] = bytes.fromhex(checksum)
+
+    def _parent_of_file(self, placed: Parts, member: Member) -> _Node:
+        if placed in _DIRECTORIES_ONLY:
+            raise InvalidImageError(f"{printable(member.name)} must be a directory.")
+        parent = self._parent(placed, member)
+        if placed[-1] in parent.dirs:
+            raise InvalidImageError(f"{printable(member.name)} is a directory and a file.")
+        return parent
+
+    def _regular(self, placed: Parts, member: Member) -> str:
+        if member.mode & 0o6000:
+            self.report.counted["setuid or setgid"] += 1
+        attributes = self._attributes(placed, member, stat.S_IFREG | member.mode)
+        return self._write(attributes, member)
+
+    def _write(self, attributes: Attributes, member: Member) -> str:
+        if member.size > SMALL_BYTES:
+            return self._store.add_large_file(attributes, member.size, self._reader.pieces())
+        return self._store.add_file(attributes, self._reader.read())
+
+    def _symlink(self, placed: Parts, member: Member) -> str:
+        target = member.link
+        if not 0 < len(target) <= LINK_BYTES_MAX:
+            raise InvalidImageError(f"{printable(member.name)} links to an impossible target.")
+        try:
+            target.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidImageError(f"The target {printable(target)} is not UTF-8.") from error
+        attributes = self._attributes(placed, member, stat.S_IFLNK | 0o777)
+        return self._store.add_file(attributes._replace(target=target), b"")
+
+    def _link(self, placed: Parts, member: Member) -> None:
+        target = self._rules.place(split(member.link))
+        if isinstance(target, Filtered):
+            raise InvalidImageError(
+                f"{printable(member.name)} is a hard link to {printable(member.link)}, "
+                "which is left out."
+            )
+        if target == placed:
+            raise InvalidImageError(f"{printable(member.name)} is a hard link to itself.")
+        parent = self._parent_of_file(placed, member)
+        parent.files.pop(placed[-1], None)
+        self._links.pop(placed, None)
+        self._links[placed] = _Link(target, member)
+
+    def _resolve(self, placed: Parts, waiting: tuple[Parts, ...]) -> bytes:
+        """Enter the object that the link at *placed* leads to, in the end."""
+        link = self._links[placed]
+        shown = printable(link.member.name)
+        if placed in waiting:
+            raise _located(
+                InvalidImageError(f"The hard link {shown} leads to itself."), link.member
+            )
+        if link.target in self._links:
+            checksum = self._resolve(link.target, (*waiting, placed))
+        else:
+            node = self._nodes.get(link.target[:-1])
+            found = node.files.get(link.target[-1]) if node and link.target else None
+            if found is None:
+                target = printable(link.member.link)
+                error = InvalidImageError(
+                    f"{shown} is a hard link to {target}, which is no file of the same layer."
+                )
+                raise _located(error, link.member)
+            checksum = found
+        del self._links[placed]
+        self._nodes[placed[:-1]].files[placed[-1]] = checksum
+        return checksum
+
+    def _set_aside(self, parts: Parts, member: Member) -> None:
+        """Keep an object of the image's own repository for links to it that were modified."""
+        if not member.modified:
+            self._count_filtered(parts[0], parts)
+        attributes = Attributes(
+            member.uid,
+            member.gid,
+            stat.S_IFREG | member.mode,
+            encode_xattrs(self._xattrs(member)),
+        )
+        self._aside[parts] = self._write(attributes, member), attributes
+
+    def _relink(self, parts: Parts, member: Member) -> bool:
+        """Enter a hard link into the image's own repository; say whether it is one.
+
+        The first path of an object becomes the file, later ones become links to that.
+        """
+        target = split(member.link)
+        if target[:3] != REPOSITORY:
+            return False
+        if target not in self._aside:
+            if not member.modified:
+                return False
+            self._count_filtered(target[0], parts)
+            return True
+        placed = self._place(parts)
+        if placed is None:
+            return True
+        first = self._relinked.setdefault(target, placed)
+        if first != placed:
+            self._parent_of_file(placed, member).files.pop(placed[-1], None)
+            self._links[placed] = _Link(first, member)
+            return True
+        checksum, attributes = self._aside[target]
+        if self._labeler is not None:
+            xattrs = self._labelled(decode_xattrs(attributes.xattrs), placed, attributes.mode)
+            stored = self._store.open_file(checksum)
+            checksum = self._store.add_copy(stored, attributes._replace(xattrs=xattrs))
+        self._put(placed, member, checksum)
+        return True
+
+    def _attributes(self, placed: Parts, member: Member, mode: int) -> Attributes:
+        if self._labeler is None and not member.xattrs:
+            return Attributes(member.uid, member.gid, mode)
+        xattrs = self._labelled(self._xattrs(member), placed, mode)
+        return Attributes(member.uid, member.gid, mode, xattrs)
+
+    def _labelled(self, xattrs: Xattrs, placed: Parts, mode: int) -> bytes:
+        if self._labeler is not None:
+            xattrs = with_label(xattrs, self._labeler.label(_absolute(placed), mode))
+        return encode_xattrs(xattrs)
+
+    def _xattrs(self, member: Member) -> Xattrs:
+        """Choose the extended attributes that a layer may set, sorted by name."""
+        kept = []
+        for name, value in member.xattrs:
+            if name == _SELINUX:
+                self.report.counted["SELinux label"] += 1
+            elif self._is_allowed(name):
+                kept.append((name + b"\0", value))
+            else:
+                raise InvalidImageError(
+                    f"{printable(member.name)} has the extended attribute {printable(name)}, "
+                    "which a layer may not set.",
+                    hint="Allow IMA signatures with --allow-ima." if name == _IMA else None,
+                )
+        return tuple(sorted(kept))
+
+    def _is_allowed(self, name: bytes) -> bool:
+        if name == _IMA:
+            return self._allow_ima
+        if name.startswith(b"user."):
+            return not name.startswith(b"user.overlay.") and name != b"user.ostreemeta"
+        return name == b"security.capability"
+
+    def _save(self, node: _Node, path: bytes) -> Directory:
+        prefix = path if path == b"/" else path + b"/"
+        dirs = {name: self._save(child, prefix + name) for name, child in node.dirs.items()}
+        meta = node.meta
+        if self._labeler is not None:
+            xattrs = with_label(meta.xattrs, self._labeler.label(path, meta.mode))
+            meta = Dirmeta(meta.uid, meta.gid, meta.mode, xattrs)
+        tree = self._trees.save(Entries(node.files, dirs))
+        return Directory(tree, self._trees.save_meta(meta))
+
+
+def summarize_filtered(reports: Iterable[LayerReport]) -> str | None:
+    """Say what was left out of all layers, in one line; None if nothing was."""
+    total: Counter[str] = Counter()
+    for report in reports:
+        total.update(report.filtered)
+    if not total:
+        return None
+    counts = " ".join(f"{kind}: {total[kind]}" for kind in sorted(total))
+    return f"Image contains non-ostree compatible file paths: {counts}"
+
+
+def _absolute(parts: Parts) -> bytes:
+    return b"/" + b"/".join(parts)
+
+
+def _is_aufs(placed: Parts) -> bool:
+    """Say whether a path is bookkeeping of AUFS, which layers of old builders still carry."""
+    return any(name.startswith(_AUFS) and name != OPAQUE for name in placed)
+
+
+def _check_whiteout(placed: Parts, member: Member) -> None:
+    hidden = whiteout_target(placed[-1])
+    if member.type != REGULAR:
+        raise InvalidImageError(f"The whiteout {printable(member.name)} is not a plain file.")
+    if len(placed) == 1 and hidden == b"usr":
+        raise InvalidImageError(f"The whiteout {printable(member.name)} would remove /usr.")
+
+
+def _located(error: OrchError, member: Member) -> OrchError:
+    """Say where in the layer *error* was met."""
+    error.locate(path=printable(member.name))
+    if error.details is None:
+        error.details = f"offset {member.offset} of the uncompressed layer"
+    return error
