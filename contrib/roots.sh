@@ -92,6 +92,7 @@ enter_root() {
     local root=$1 directory=$2
     shift 2
     export HOME=/root TMPDIR=/tmp
+    [ -d "$root${PIP_FIND_LINKS:-}" ] || unset PIP_FIND_LINKS
     export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     # shellcheck disable=SC2016 # the inner shell expands these
     exec chroot "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$directory" "$@"
