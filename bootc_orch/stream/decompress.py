@@ -26,6 +26,10 @@ else:
 PIECE_BYTES = 512 * 1024
 MEMBERS_MAX = 500_000
 ZSTD_WINDOW_LOG_MAX = 27
+GZIP_HEADER_BYTES_MAX = 1024 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_FIXED_BYTES = 10
+_GZIP_HEADER_CRC, _GZIP_EXTRA, _GZIP_NAME, _GZIP_COMMENT = 2, 4, 8, 16
 _SLICE_BYTES_MIN = 512
 # The stub of the library declares its exception class as an instance.
 _GZIP_ERROR = cast("type[Exception]", igzip_lib.IsalError)
@@ -55,13 +59,60 @@ def decompress(pieces: Iterable[bytes], compression: Compression) -> Iterator[by
         case Compression.NONE:
             return iter(pieces)
         case Compression.GZIP:
-            return _members(pieces, _gzip_member, "gzip")
+            return _members(pieces, _GzipMember, "gzip")
         case Compression.ZSTD:
             return _members(pieces, _zstd_frame, "zstd")
 
 
-def _gzip_member() -> _Decoder:
-    return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+class _GzipMember:
+    """isal's decoder, given the member's header in one piece.
+
+    It loses its place in a header with both an extra field and a name that comes in parts.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+        self._header: bytes | None = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._decoder.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return self._header is not None or bool(self._decoder.needs_input)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._decoder.unused_data)
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        if self._header is not None:
+            data = self._header + data
+            if not _has_whole_header(data):
+                self._header = data
+                if len(data) > GZIP_HEADER_BYTES_MAX:
+                    raise LimitError("The gzip data has an endless header.")
+                return b""
+            self._header = None
+        return bytes(self._decoder.decompress(data, max_length))
+
+
+def _has_whole_header(data: bytes) -> bool:
+    """Say whether *data* has all of a gzip header, or cannot be gzip: then isal will tell."""
+    if not data.startswith(_GZIP_MAGIC[: len(data)]):
+        return True
+    if len(data) < _GZIP_FIXED_BYTES:
+        return False
+    flags, end = data[3], _GZIP_FIXED_BYTES
+    if flags & _GZIP_EXTRA:
+        end += 2 + int.from_bytes(data[end : end + 2], "little")
+    for flag in (_GZIP_NAME, _GZIP_COMMENT):
+        if flags & flag:
+            end = data.find(0, end) + 1
+            if end == 0:
+                return False
+    return len(data) >= end + (2 if flags & _GZIP_HEADER_CRC else 0)
 
 
 def _zstd_frame() -> _Decoder:
