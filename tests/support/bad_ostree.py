@@ -1,0 +1,163 @@
+"""Ostree layers that are not what they claim, made from the fixture image ``base``: rows O01-O14.
+
+Its second layer holds two files of a kernel; the first holds the commit and its directories.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.bad_images import ImageCase
+from support.bad_tars import INVALID, LIMIT, MEGABYTE, MISMATCH
+from support.images import FIXTURES, manifest_of
+from support.ociwriter import Blob, ImageWriter, gzipped
+from support.rawtar import BLOCK, archive, file, header, padded
+
+REPOSITORY = b"sysroot/ostree/repo/objects/"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One member of a layer, with the long name that may precede it, as bytes of the archive."""
+
+    name: str
+    raw: bytes
+
+    def with_data(self, change: Callable[[bytes], bytes]) -> Entry:
+        """Return the same member with its content changed, in the same length."""
+        start = len(self.raw) - -(-self._size // BLOCK) * BLOCK
+        data = change(self.raw[start : start + self._size])
+        assert len(data) == self._size
+        return Entry(self.name, self.raw[:start] + padded(data))
+
+    @property
+    def _size(self) -> int:
+        return _members(self.raw)[0].size
+
+
+Change = Callable[[list[Entry]], list[Entry]]
+
+
+def entries(tar: bytes) -> list[Entry]:
+    """Cut an archive into its members."""
+    members = _members(tar)
+    ends = [member.offset for member in members[1:]]
+    ends.append(members[-1].offset_data + -(-members[-1].size // BLOCK) * BLOCK)
+    return [
+        Entry(member.name, tar[member.offset : end])
+        for member, end in zip(members, ends, strict=True)
+    ]
+
+
+def _members(tar: bytes) -> list[tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(tar)) as opened:
+        return opened.getmembers()
+
+
+def _with(index: int, change: Change) -> Callable[[Path], str]:
+    """Return a writer of ``base`` whose layer *index* was changed, with all digests right."""
+
+    def write(path: Path) -> str:
+        manifest = manifest_of("base")
+        layers = [_unpacked(layer["digest"]) for layer in manifest["layers"]]
+        changed = change(entries(layers[index]))
+        layers[index] = archive(*(entry.raw for entry in changed))
+        blobs: list[Blob] = [gzipped(layer) for layer in layers]
+        image = ImageWriter(path, blobs)
+        config = json.loads(_fixture(manifest["config"]["digest"]))
+        labels = config["config"]["Labels"]
+        image.config["config"]["Labels"] = {**labels, "ostree.final-diffid": blobs[-1].diff_id}
+        image.write()
+        return image.reference
+
+    return write
+
+
+def _on(suffix: str, change: Callable[[Entry], list[Entry]]) -> Change:
+    """Return a change of the first member whose name ends in *suffix*."""
+
+    def apply(members: list[Entry]) -> list[Entry]:
+        place = next(n for n, entry in enumerate(members) if entry.name.endswith(suffix))
+        return [*members[:place], *change(members[place]), *members[place + 1 :]]
+
+    return apply
+
+
+def _flipped(entry: Entry) -> list[Entry]:
+    return [entry.with_data(lambda data: data[:-1] + bytes([data[-1] ^ 1]))]
+
+
+def _dropped(entry: Entry) -> list[Entry]:
+    return []
+
+
+def _added(*raw: bytes) -> Change:
+    return lambda members: [*members, *(Entry("", item) for item in raw)]
+
+
+def _object(checksum: bytes, suffix: bytes, data: bytes) -> bytes:
+    return file(REPOSITORY + checksum[:2] + b"/" + checksum[2:] + b"." + suffix, data)
+
+
+def _repeated(members: list[Entry]) -> list[Entry]:
+    """Append the first object of a chunk once more, xattrs and content."""
+    place = next(n for n, e in enumerate(members) if e.name.endswith(".file-xattrs-link"))
+    return [*members, members[place], members[place + 1]]
+
+
+def _unpacked(digest: str) -> bytes:
+    return gzip.decompress(_fixture(digest))
+
+
+def _fixture(digest: str) -> bytes:
+    return (FIXTURES / "images/blobs/sha256" / digest.removeprefix("sha256:")).read_bytes()
+
+
+ZEROS = b"0" * 64
+BAD = (INVALID, MISMATCH)
+
+OSTREE_CASES = (
+    ImageCase("O01", _with(1, _on(".file", _flipped)), BAD, (".file",)),
+    ImageCase("O02", _with(0, _on(".dirtree", _flipped)), BAD, (".dirtree",)),
+    ImageCase("O03", _with(0, _on(".commit", _flipped)), BAD, (".commit",)),
+    ImageCase("O04", _with(0, _on("cc7419a.dirtree", _dropped)), BAD),
+    ImageCase("O04b", _with(1, _on(".file", _dropped)), BAD),
+    ImageCase("O05", _with(1, _on(".file-xattrs-link", _dropped)), BAD, (".file",)),
+    ImageCase("O06", _with(0, _on(".commit", lambda entry: [entry, entry])), BAD, ("commit",)),
+    ImageCase(
+        "O07",
+        _with(0, _added(_object(ZEROS, b"dirtree", bytes(10 * MEGABYTE + 1)))),
+        (LIMIT, *BAD),
+        (".dirtree",),
+    ),
+    ImageCase("O08", _with(1, _added(file(REPOSITORY + b"zz/" + b"0" * 62 + b".dirtree"))), BAD),
+    ImageCase(
+        "O08b", _with(1, _added(file(REPOSITORY + b"../../../escape.file"))), BAD, ("escape",)
+    ),
+    ImageCase(
+        "O09",
+        _with(1, _added(_object(ZEROS, b"file-xattrs-link", bytes(MEGABYTE + 1)))),
+        (LIMIT, *BAD),
+    ),
+    ImageCase("O10", _with(0, _on(".commit", _dropped)), BAD, ("commit",)),
+    ImageCase("O11", _with(1, _added(_object(ZEROS, b"dirmeta", bytes(12)))), BAD, (".dirmeta",)),
+    ImageCase("O12", _with(1, _repeated), BAD),
+    ImageCase("O13", _with(0, lambda members: []), BAD, ("commit",)),
+    ImageCase(
+        "O14",
+        _with(
+            1,
+            _added(
+                _object(ZEROS, b"file-xattrs-link", b""),
+                header(REPOSITORY + b"00/" + b"0" * 62 + b".file", b"1", link=b"etc/shadow"),
+            ),
+        ),
+        BAD,
+    ),
+)  # fmt: skip
