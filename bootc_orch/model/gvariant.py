@@ -298,6 +298,16 @@ def decode_dict(data: bytes) -> tuple[tuple[str, Variant], ...]:
     return tuple(_split_dict_entry(item, what) for item in _items(data, what, alignment=8))
 
 
+def decode_strings(data: bytes) -> tuple[str, ...]:
+    """Read ``as``.
+
+    Raises:
+        InvalidImageError: the bytes are not of that type.
+    """
+    items = _items(data, "list of strings")
+    return tuple(item.rstrip(b"\0").decode(errors="surrogateescape") for item in items)
+
+
 def _dict_entry(key: str, value: Variant) -> bytes:
     name = key.encode() + b"\0"
     body = name + bytes(-len(name) % 8) + value.data + b"\0" + value.type.encode()

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from bootc_orch.errors import UsageError
+from bootc_orch.model.reference import OstreeImageReference
 
 API_VERSION = "org.containers.bootc/v1"
 KIND = "BootcHost"
@@ -23,57 +24,6 @@ class BootOrder(StrEnum):
 
     DEFAULT = "default"
     ROLLBACK = "rollback"
-
-
-@dataclass(frozen=True, slots=True)
-class HostImage:
-    """An image reference as a host document has it.
-
-    Attributes:
-        image: The name, without transport.
-        transport: ``registry`` or the bare transport word.
-        signature: ``containerPolicy``, ``{"ostreeRemote": REMOTE}``, or None for unverified.
-    """
-
-    image: str
-    transport: str
-    signature: str | Mapping[str, str] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON object; an unverified image has no ``signature``."""
-        document: dict[str, Any] = {"image": self.image, "transport": self.transport}
-        if self.signature is not None:
-            document["signature"] = self.signature
-        return document
-
-    @classmethod
-    def from_json(cls, value: object) -> Self:
-        """Read the JSON object; ``insecure`` is the same as no signature.
-
-        Raises:
-            UsageError: it is not such an object.
-        """
-        match value:
-            case {"image": str(image), "transport": str(transport), **rest}:
-                return cls(image, transport, _signature(rest.get("signature")))
-            case {"image": str(image), **rest} if "transport" not in rest:
-                return cls(image, "registry", _signature(rest.get("signature")))
-            case _:
-                raise UsageError("spec.image must have image and transport as strings.")
-
-
-def _signature(value: object) -> str | Mapping[str, str] | None:
-    match value:
-        case None | "insecure":
-            return None
-        case "containerPolicy":
-            return "containerPolicy"
-        case {"ostreeRemote": str(remote)}:
-            return {"ostreeRemote": remote}
-        case _:
-            raise UsageError(
-                "spec.image.signature must be containerPolicy, insecure or an ostreeRemote."
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +38,7 @@ class ImageStatus:
         timestamp: When it was created, RFC 3339, or None.
     """
 
-    image: HostImage
+    image: OstreeImageReference
     digest: str
     architecture: str
     version: str | None = None
@@ -97,7 +47,7 @@ class ImageStatus:
     def to_json(self) -> dict[str, Any]:
         """The JSON object."""
         return {
-            "image": self.image.to_json(),
+            "image": self.image.to_host_spec(),
             "version": self.version,
             "timestamp": self.timestamp,
             "imageDigest": self.digest,
@@ -166,13 +116,13 @@ class HostSpec:
         boot_order: Which deployment boots next.
     """
 
-    image: HostImage | None = None
+    image: OstreeImageReference | None = None
     boot_order: BootOrder = BootOrder.DEFAULT
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object."""
         return {
-            "image": self.image.to_json() if self.image else None,
+            "image": self.image.to_host_spec() if self.image else None,
             "bootOrder": str(self.boot_order),
         }
 
@@ -191,7 +141,14 @@ class HostSpec:
         order = value.get("bootOrder") or BootOrder.DEFAULT
         if order not in tuple(BootOrder):
             raise UsageError("spec.bootOrder must be default or rollback.")
-        return cls(HostImage.from_json(image) if image is not None else None, BootOrder(order))
+        return cls(_image(image) if image is not None else None, BootOrder(order))
+
+
+def _image(value: object) -> OstreeImageReference:
+    """Read ``spec.image``; a transport that is left out is a registry, as in bootc."""
+    if not isinstance(value, dict):
+        raise UsageError("spec.image must be an object.")
+    return OstreeImageReference.from_host_spec({"transport": "registry", **value})
 
 
 @dataclass(frozen=True, slots=True)

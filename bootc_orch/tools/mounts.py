@@ -1,0 +1,84 @@
+"""Mount namespaces and mounts, by the system calls themselves: no program is started.
+
+Source: mount(2) and unshare(2), and the way in which ``ostree admin`` makes ``/sysroot`` writable
+for itself alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bootc_orch.errors import ReadOnlyError, StorageIOError
+
+CLONE_NEWNS = 0x00020000
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_SILENT, MS_PRIVATE = 1, 32, 4096, 16384, 32768, 1 << 18
+MNT_DETACH = 2
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def writable_sysroot(root: Path) -> None:
+    """Make ``sysroot`` and ``boot`` of the running system writable for this process alone.
+
+    Nothing is done where they are writable already.  The calling thread and the processes and
+    threads that it starts later get a mount namespace of their own, so that for everyone else
+    they stay read-only.
+
+    Raises:
+        ReadOnlyError: they cannot be made writable.
+    """
+    points = [root / name for name in ("sysroot", "boot") if os.path.ismount(root / name)]
+    read_only = [point for point in points if is_read_only(point)]
+    if not read_only:
+        return
+    enter_private_namespace()
+    for point in read_only:
+        if _mount(None, point, MS_REMOUNT | MS_SILENT):
+            raise ReadOnlyError(f"{point} cannot be made writable: {_reason()}.", path=str(point))
+
+
+def enter_private_namespace() -> None:
+    """Give the calling thread a mount namespace whose changes nobody else sees.
+
+    Raises:
+        ReadOnlyError: the kernel refuses, as without privileges.
+    """
+    if _LIBC.unshare(CLONE_NEWNS) or _mount(None, Path("/"), MS_REC | MS_PRIVATE):
+        raise ReadOnlyError(
+            f"A private mount namespace is refused: {_reason()}.", hint="Run the command as root."
+        )
+
+
+def is_read_only(path: Path) -> bool:
+    """Say whether the filesystem at *path* is mounted read-only."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+@contextmanager
+def read_only_bind(source: Path, target: Path) -> Iterator[Path]:
+    """Show *source* read-only at *target*, an empty directory, while the block runs.
+
+    Raises:
+        StorageIOError: the kernel refuses.
+    """
+    if _mount(source, target, MS_BIND):
+        raise StorageIOError(f"{source} cannot be mounted on {target}: {_reason()}.")
+    try:
+        if _mount(None, target, MS_REMOUNT | MS_BIND | MS_RDONLY):
+            raise StorageIOError(f"{target} cannot be made read-only: {_reason()}.")
+        yield target
+    finally:
+        _LIBC.umount2(os.fsencode(target), MNT_DETACH)
+
+
+def _mount(source: Path | None, target: Path, flags: int) -> int:
+    origin = os.fsencode(source) if source else None
+    status: int = _LIBC.mount(origin, os.fsencode(target), None, ctypes.c_ulong(flags), None)
+    return status
+
+
+def _reason() -> str:
+    return os.strerror(ctypes.get_errno())

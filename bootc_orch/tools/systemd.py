@@ -1,0 +1,66 @@
+"""What this program asks of systemd: journal messages, a reboot.
+
+Source of the journal's protocol: systemd's "Native Journal Protocol".
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+from bootc_orch.process import run
+
+logger = logging.getLogger(__name__)
+
+JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
+# Documented by bootc; the others are our own.
+MESSAGE_ROLLBACK = "26f3b1eb24464d12aa5e7b544a6b5468"
+MESSAGE_STAGED = "7d9f1b0c6e5a4c0f9a3e2d8b41c05e77"
+MESSAGE_DEPLOYED = "c2a45e9d83f14b7c8e60b7f2d91a3c58"
+MESSAGE_FAILED = "0b6c3f7e95d24a18b1f08a4e7c62d9f3"
+PRIORITY_INFO, PRIORITY_ERROR = 6, 3
+
+
+def journal_entry(fields: Mapping[str, str]) -> bytes:
+    """Serialise one journal entry; a value with a newline is sent with its length."""
+    entry = bytearray()
+    for name, value in fields.items():
+        data = value.encode()
+        if b"\n" in data:
+            entry += name.encode() + b"\n" + struct.pack("<Q", len(data)) + data + b"\n"
+        else:
+            entry += name.encode() + b"=" + data + b"\n"
+    return bytes(entry)
+
+
+def journal(message: str, *, message_id: str, priority: int = PRIORITY_INFO, **fields: str) -> None:
+    """Write *message* to the journal; a machine without one is no error.
+
+    Args:
+        message: The text.
+        message_id: Its identity for programs, 32 hexadecimal digits.
+        priority: As syslog has it.
+        fields: Further fields, names in capitals.
+    """
+    entry = journal_entry(
+        {
+            "MESSAGE": message,
+            "MESSAGE_ID": message_id,
+            "PRIORITY": str(priority),
+            "SYSLOG_IDENTIFIER": "bootc-orch",
+            **fields,
+        }
+    )
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+            connection.sendto(entry, str(JOURNAL_SOCKET))
+    except OSError as error:
+        logger.debug("no journal: %s", error)
+
+
+def reboot() -> None:
+    """Ask for a reboot and return; systemd shuts the system down in order."""
+    run(["systemctl", "--no-block", "reboot"])
