@@ -28,7 +28,8 @@ Description=Run the script on the script disk, then power off
 After=multi-user.target
 [Service]
 Type=exec
-ExecStart=/bin/bash -c 'tr -d "\\\\000" </dev/disk/by-id/virtio-script >/run/script && exec bash /run/script >/dev/ttyS1 2>&1'
+ExecStartPre=/bin/bash -c 'tr -d "\\\\000" </dev/disk/by-id/virtio-script >/run/script'
+ExecStart=/bin/bash -c 'exec bash /run/script >/dev/ttyS1 2>&1'
 ExecStopPost=/bin/sh -c 'echo SCRIPT-END >/dev/ttyS1; systemctl --no-block poweroff'
 [Install]
 WantedBy=multi-user.target
@@ -96,7 +97,8 @@ def boot(
         (work / "script").write_bytes(_padded(script))
         console, output = log.with_suffix(".console"), log.with_suffix(".output")
         command = [
-            "qemu-system-x86_64", *accelerator(kernel), "-m", "2048", "1", "-display", "none", "-no-reboot", "-nic", "none", "-monitor", "none",
+            "qemu-system-x86_64", *accelerator(kernel), "-m", "2048", "-smp", "1",
+            "-display", "none", "-no-reboot", "-nic", "none", "-monitor", "none",
             "-serial", f"file:{console}", "-serial", f"file:{output}",
             "-drive", f"file={disk.path},format=raw,if=virtio,cache=unsafe",
             "-drive", f"file={work / 'script'},format=raw,if=none,id=script,readonly=on",

@@ -1,4 +1,4 @@
-"""Write OCI images from directories: plain uncompressed tar layers, in one layout for all images."""
+"""Write OCI images from directories: plain tar layers, in one layout for all images."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ PACKAGES = (
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/i18n/*")
 DRIVERS = "virtio_pci virtio_blk ext4 overlay erofs loop"
 COMPOSEFS_CONF = "[composefs]\nenabled = yes\n"
-# Where the directories of a root lead under ostree; made at boot, because /var is the machine's own.
+# Where the directories of a root lead under ostree; made at boot, as /var is the machine's own.
 LINKS = {
     "home": "var/home",
     "root": "var/roothome",
@@ -124,7 +124,8 @@ def _initramfs(root: Path, version: str) -> None:
     with mounts(root):
         subprocess.run(
             [
-                "chroot", root, "dracut", "--force", "--quiet", "--no-hostonly", "--no-early-microcode",
+                "chroot", root, "dracut", "--force", "--quiet",
+                "--no-hostonly", "--no-early-microcode",
                 "--modules", "base bash systemd systemd-initrd dracut-systemd kernel-modules "
                 "rootfs-block fs-lib udev-rules initqueue usrmount shutdown ostree",
                 "--force-drivers", DRIVERS, "--compress", "gzip",

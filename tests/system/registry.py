@@ -1,7 +1,7 @@
 """A read-only registry over OCI layouts, for the loopback interface.
 
-Run as ``registry.py PORT NAME=LAYOUT…``: each layout is served as one repository, its tags are those
-of its index.  Needs nothing but Python, because it also runs inside the machine under test.
+Run as ``registry.py PORT NAME=LAYOUT…``: each layout is served as one repository, its tags are
+those of its index.  Needs nothing but Python, because it also runs inside the machine under test.
 """
 
 import http.server
@@ -9,13 +9,14 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 _PATH = re.compile(r"/v2/(?P<name>[^/]+)/(?P<kind>manifests|blobs)/(?P<reference>[^/]+)")
 _BLOCK = 1 << 20
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    layouts: dict[str, Path] = {}
+    layouts: ClassVar[dict[str, Path]] = {}
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -39,7 +40,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self._stream(blob)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the server looks it up by this name
 
     def _answer(self, status: int, data: bytes, media_type: str, digest: str = "") -> None:
         self.send_response(status)
