@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from bootc_orch.model.difference import LayerDifference
     from bootc_orch.model.digest import Digest
     from bootc_orch.model.layout import LayerKind
 
@@ -38,6 +39,7 @@ class Transfer:
         present_bytes: Their compressed size.
         needed: How many layers will be fetched.
         needed_bytes: Their compressed size.
+        difference: How it differs from the version that is stored under the same name, or None.
     """
 
     manifest_digest: Digest
@@ -45,6 +47,7 @@ class Transfer:
     present_bytes: int
     needed: int
     needed_bytes: int
+    difference: LayerDifference | None = None
 
 
 class Progress(Protocol):

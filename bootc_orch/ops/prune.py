@@ -163,6 +163,13 @@ def plan_gc(repo: Repo) -> GcPlan:
     return GcPlan(layers, objects, sum(size for _, size in garbage))
 
 
+def apply_gc(plan: GcPlan, repo: Repo) -> None:
+    """Delete what *plan* names, all of it garbage as long as the lock is held."""
+    delete_layers(repo, plan.layers)
+    if plan.layers or plan.objects:
+        prune_objects(repo)
+
+
 def all_refs(repo: Repo) -> list[tuple[str, str]]:
     """List every ref with its commit: local ones, those of remotes, and mirrored ones.
 
