@@ -54,11 +54,18 @@ class Trees:
 
     Args:
         store: Where new ones go, and where all are found.
+
+    Attributes:
+        made: Raw checksums of the dirtrees that were saved.
+        made_metas: The same of dirmetas.
+        made_files: The same of content objects that were labelled anew.
     """
 
     def __init__(self, store: ObjectStore) -> None:
         self.store = store
-        self._empty = self.save(Entries())
+        self.made: set[bytes] = set()
+        self.made_metas: set[bytes] = set()
+        self.made_files: set[bytes] = set()
 
     def load(self, tree: bytes) -> Entries:
         """Return the entries of the dirtree *tree*."""
@@ -71,11 +78,15 @@ class Trees:
         """Write a dirtree and return its raw checksum."""
         dirs = [(name, *entries.dirs[name]) for name in sorted(entries.dirs)]
         data = encode_dirtree(sorted(entries.files.items()), dirs)
-        return bytes.fromhex(self.store.add_metadata(data, "dirtree"))
+        checksum = bytes.fromhex(self.store.add_metadata(data, "dirtree"))
+        self.made.add(checksum)
+        return checksum
 
     def save_meta(self, meta: Dirmeta) -> bytes:
         """Write a dirmeta and return its raw checksum."""
-        return bytes.fromhex(self.store.add_metadata(meta.encode(), "dirmeta"))
+        checksum = bytes.fromhex(self.store.add_metadata(meta.encode(), "dirmeta"))
+        self.made_metas.add(checksum)
+        return checksum
 
     def load_meta(self, meta: bytes) -> Dirmeta:
         """Return the attributes that the dirmeta *meta* has."""
@@ -180,7 +191,9 @@ class Trees:
         if xattrs == header.xattrs:
             return checksum
         attributes = Attributes.of(header)._replace(xattrs=encode_xattrs(xattrs))
-        return bytes.fromhex(self.store.add_copy(stored, attributes))
+        labelled = bytes.fromhex(self.store.add_copy(stored, attributes))
+        self.made_files.add(labelled)
+        return labelled
 
     def _relabel_meta(self, checksum: bytes, path: bytes, labeler: Labeler) -> bytes:
         meta = self.load_meta(checksum)

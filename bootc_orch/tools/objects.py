@@ -224,6 +224,7 @@ class Objects:
                 file.flush()
                 os.fchmod(file.fileno(), 0o644)
                 os.fsync(file.fileno())
+            path.parent.mkdir(exist_ok=True)
             temporary.rename(path)
         finally:
             with suppress(FileNotFoundError):
