@@ -1,0 +1,99 @@
+"""Describe images as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bootc_orch.cli.render import timestamp_text
+from bootc_orch.errors import InvalidImageError
+from bootc_orch.model.manifest import History, ImageConfig, Manifest, image_timestamp
+from bootc_orch.model.reference import ImageReference
+from bootc_orch.model.refs import blob_ref
+
+if TYPE_CHECKING:
+    from bootc_orch.ops.store import ImageState
+    from bootc_orch.tools.ostree import Repo
+
+
+def image_json(reference: ImageReference, state: ImageState) -> dict[str, Any]:
+    """The entry of ``image list`` for one image."""
+    return {
+        "reference": str(reference),
+        "commit": state.merge_commit,
+        "manifest_digest": str(state.manifest_digest),
+        "image_version": state.config.version,
+        "created": created_text(state),
+        "size": state.size,
+        "layers": len(state.manifest.layers),
+    }
+
+
+def inspect_json(repo: Repo, reference: ImageReference, state: ImageState) -> dict[str, Any]:
+    """All that is known of one image; *repo* tells which of its layers have a ref."""
+    update = state.cached_update
+    return {
+        **image_json(reference, state),
+        "base_commit": state.base_commit,
+        "architecture": state.config.architecture or None,
+        "importer": state.importer,
+        "labels": dict(state.config.labels),
+        "layers": _layers_json(repo, state),
+        "cached_update": None
+        if update is None
+        else {
+            "manifest_digest": str(update.manifest_digest),
+            "image_version": update.config.version,
+        },
+        "manifest": state.manifest.document,
+        "config": state.config.document,
+    }
+
+
+def history_json(manifest: Manifest, config: ImageConfig) -> list[dict[str, Any]]:
+    """How each layer came about; null where the config does not tell."""
+    entries = _paired(len(manifest.layers), config.history)
+    return [
+        {
+            "digest": str(layer.digest),
+            "size": layer.size,
+            "created": entry.created if entry else None,
+            "created_by": entry.created_by if entry else None,
+            "comment": entry.comment if entry else None,
+        }
+        for layer, entry in zip(manifest.layers, entries, strict=True)
+    ]
+
+
+def created_text(state: ImageState) -> str | None:
+    """When the image was made, as RFC 3339 in UTC, or None if it does not say so."""
+    try:
+        return timestamp_text(image_timestamp(state.manifest, state.config))
+    except InvalidImageError:
+        return None
+
+
+def _layers_json(repo: Repo, state: ImageState) -> list[dict[str, Any]]:
+    planned = state.layers
+    return [
+        {
+            "digest": str(layer.digest),
+            "diff_id": str(planned[index].diff_id) if planned else None,
+            "kind": str(planned[index].kind) if planned else None,
+            "media_type": layer.media_type,
+            "size": layer.size,
+            "commit": repo.rev_parse(blob_ref(layer.digest)),
+        }
+        for index, layer in enumerate(state.manifest.layers)
+    ]
+
+
+def _paired(layers: int, history: Sequence[History]) -> list[History | None]:
+    """Give each layer its entry: by the entries that made a layer if these fit, else by position.
+
+    An entry may be marked as having made none; some builders forget the mark, and some write fewer
+    entries than layers.
+    """
+    made = [entry for entry in history if not entry.empty_layer]
+    fitting = made if len(made) == layers else list(history)
+    return [*fitting[:layers], *[None] * (layers - len(fitting))]

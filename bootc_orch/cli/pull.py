@@ -1,0 +1,269 @@
+"""``bootc-orch image pull``: fetch the image of an operating system into a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bootc_orch.cli.options import (
+    AuthAnonymous,
+    Authfile,
+    CertDir,
+    InsecureSkipTlsVerification,
+    Jobs,
+    Json,
+    LockTimeout,
+    Offline,
+    Plan,
+    ProgressFd,
+    Quiet,
+    RepoOption,
+    Retries,
+    RetryDelay,
+    Verbose,
+    config,
+    exclusive,
+    first_given,
+    lock_timeout,
+    open_repo,
+    proxy_options,
+)
+from bootc_orch.cli.output import say, say_result
+from bootc_orch.cli.progress import reporting, say_transfer
+from bootc_orch.cli.render import size_text
+from bootc_orch.errors import NotFoundError, NothingToDo, UsageError
+
+if TYPE_CHECKING:
+    from bootc_orch.model.reference import OstreeImageReference
+    from bootc_orch.ops.pull import PullOptions, PullPlan, PullResult
+    from bootc_orch.ops.store import ImageState
+    from bootc_orch.tools.ostree import Repo
+    from bootc_orch.tools.proxy_options import ProxyOptions
+
+
+class VarContentChoice(StrEnum):
+    """The values of ``--var-content``."""
+
+    AUTO = "auto"
+    KEEP = "keep"
+    FACTORY = "factory"
+
+
+def pull(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[REPO] REFERENCE",
+            help="The repository, unless --repo or the system's is meant, and the image, such as "
+            "ostree-unverified-registry:quay.io/a/b:1.",
+            show_default=False,
+        ),
+    ],
+    *,
+    repo: RepoOption = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            "--check",
+            metavar="FILE",
+            help="Only look for a newer version, and write its manifest to FILE.",
+        ),
+    ] = None,
+    ostree_digestfile: Annotated[
+        Path | None,
+        typer.Option(
+            "--ostree-digestfile", metavar="FILE", help="Write the commit's checksum to FILE."
+        ),
+    ] = None,
+    plan: Plan = False,
+    var_content: Annotated[
+        VarContentChoice,
+        typer.Option(
+            "--var-content",
+            help="What becomes of /var in derived layers: kept, moved below "
+            "/usr/share/factory/var, or as this version of ostree needs it.",
+        ),
+    ] = VarContentChoice.AUTO,
+    unchanged_exit_77: Annotated[
+        bool, typer.Option("--unchanged-exit-77", help="Exit with 77 if there is nothing new.")
+    ] = False,
+    jobs: Jobs = None,
+    retries: Retries = None,
+    retry_delay: RetryDelay = None,
+    authfile: Authfile = None,
+    auth_anonymous: AuthAnonymous = False,
+    cert_dir: CertDir = None,
+    insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
+    offline: Offline = False,
+    wait: LockTimeout = None,
+    quiet: Quiet = False,
+    progress_fd: ProgressFd = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Pull an image into a repository, layer by layer; nothing is visible before it is verified."""
+    from bootc_orch.ops.pull import plan_pull
+    from bootc_orch.ops.pull import pull as pull_image
+
+    exclusive(check=check, plan=plan)
+    path, reference = _positionals(words, repo)
+    opened = open_repo(path)
+    options = pull_options(
+        proxy_options(
+            authfile=authfile,
+            anonymous=auth_anonymous,
+            cert_dir=cert_dir,
+            insecure=insecure_skip_tls_verification,
+        ),
+        jobs=jobs,
+        retries=retries,
+        retry_delay=retry_delay,
+        var_content=var_content,
+        offline=offline,
+        wait=wait,
+    )
+    with reporting(progress_fd) as progress:
+        if plan or check:
+            found = plan_pull(opened.path, reference, options, progress)
+        else:
+            result = pull_image(opened.path, reference, options, progress)
+    if check and found:
+        _write_check(opened, reference, found, check, wait=options.lock_timeout)
+    if plan or check:
+        changed = found is not None
+        _say_plan(opened, reference, found)
+    else:
+        changed = result.changed
+        _say_pulled(reference, result, ostree_digestfile)
+    if unchanged_exit_77 and not changed:
+        raise typer.Exit(NothingToDo.exit_code)
+
+
+def pull_options(
+    proxy: ProxyOptions,
+    *,
+    jobs: int | None,
+    retries: int | None,
+    retry_delay: float | None,
+    var_content: str,
+    offline: bool,
+    wait: float | None,
+) -> PullOptions:
+    """Combine the options of the command line with the configuration and the defaults."""
+    from bootc_orch.ops.pull import PullOptions, VarContent
+
+    defaults = PullOptions(proxy)
+    chosen = config()
+    return PullOptions(
+        proxy,
+        jobs=first_given(jobs, chosen.jobs, defaults.jobs),
+        retries=first_given(retries, chosen.retries, defaults.retries),
+        retry_delay=first_given(retry_delay, chosen.retry_delay, defaults.retry_delay),
+        var_content=VarContent(var_content),
+        offline=offline,
+        lock_timeout=lock_timeout(wait),
+    )
+
+
+def _positionals(words: list[str], repo: Path | None) -> tuple[Path | None, OstreeImageReference]:
+    """Tell a repository and a reference from a reference alone.
+
+    Raises:
+        UsageError: there are more than two words, or two and ``--repo``.
+    """
+    from bootc_orch.model.reference import OstreeImageReference
+
+    if len(words) > 2:
+        raise UsageError("image pull takes a repository and a reference, or a reference alone.")
+    if len(words) == 2 and repo is not None:
+        raise UsageError("The repository is given twice: as --repo and as the first of two words.")
+    path = Path(words[0]) if len(words) == 2 else repo
+    return path, OstreeImageReference.parse(words[-1])
+
+
+def _stored_state(repo: Repo, reference: OstreeImageReference) -> ImageState:
+    """The state of an image that was just found to be stored."""
+    from bootc_orch.ops.store import image_state
+
+    state = image_state(repo, reference.image)
+    if state is None:
+        raise NotFoundError(f"{reference.image} has been removed meanwhile.")
+    return state
+
+
+def _write_check(
+    repo: Repo, reference: OstreeImageReference, plan: PullPlan, path: Path, *, wait: float
+) -> None:
+    """Write the newer manifest to *path*, and note it on the stored version if there is one."""
+    from bootc_orch.ops.lock import locked
+    from bootc_orch.ops.store import CachedUpdate, image_state, write_cached_update
+
+    path.write_text(plan.image.manifest.canonical())
+    with locked(repo.path, exclusive=True, timeout=wait):
+        state = image_state(repo, reference.image)
+        if state is not None:
+            update = CachedUpdate(plan.image.digest, plan.image.manifest, plan.image.config)
+            write_cached_update(repo, state.merge_commit, update)
+
+
+def _say_plan(repo: Repo, reference: OstreeImageReference, plan: PullPlan | None) -> None:
+    if plan is None:
+        state = _stored_state(repo, reference)
+        say(f"No changes in {reference} => {state.merge_commit}")
+        present = len({layer.digest for layer in state.manifest.layers})
+        document = _plan_json(str(state.manifest_digest), present=present)
+    else:
+        say_transfer(plan.transfer)
+        document = plan_json(plan)
+        for layer in document["fetch"]:
+            say(f"Would fetch: {layer['digest']} ({size_text(layer['size'])})")
+    say_result("plan", document)
+
+
+def plan_json(plan: PullPlan) -> dict[str, Any]:
+    """Describe what a pull would do."""
+    from bootc_orch.ops.pull import LayerAction
+
+    fetched = [entry.layer.descriptor for entry in plan.chosen(LayerAction.FETCH)]
+    return _plan_json(
+        str(plan.image.digest),
+        present=len(plan.chosen(LayerAction.PRESENT)),
+        reused=len(plan.chosen(LayerAction.REUSE)),
+        fetch=[{"digest": str(layer.digest), "size": layer.size} for layer in fetched],
+    )
+
+
+def _plan_json(
+    manifest_digest: str, *, present: int, reused: int = 0, fetch: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    return {
+        "manifest_digest": manifest_digest,
+        "present": present,
+        "reused": reused,
+        "fetch": list(fetch),
+        "bytes": sum(layer["size"] for layer in fetch),
+    }
+
+
+def _say_pulled(
+    reference: OstreeImageReference, result: PullResult, digestfile: Path | None
+) -> None:
+    if digestfile is not None:
+        digestfile.write_text(result.commit)
+    word = "Wrote:" if result.changed else "No changes in"
+    say(f"{word} {reference} => {result.commit}")
+    say_result(
+        "pulled",
+        {
+            "reference": str(reference),
+            "commit": result.commit,
+            "manifest_digest": str(result.manifest_digest),
+            "changed": result.changed,
+            "warnings": list(result.warnings),
+            "plan": plan_json(result.plan) if result.plan else None,
+        },
+    )
