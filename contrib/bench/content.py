@@ -5,8 +5,8 @@ The same arguments give the same bytes on every machine, so that figures of diff
 
 from __future__ import annotations
 
+import hashlib
 import random
-import zlib
 from dataclasses import dataclass
 
 SEED = 1
@@ -16,6 +16,8 @@ SEGMENT_BYTES = 64 << 10
 # Half of a distribution's files are smaller than a few kilobytes while most of its bytes are in
 # large ones; this spread of a log-normal distribution gives about that.
 SIZE_SPREAD = 1.8
+# Enough for every file to differ: an object must not be in an image twice.
+SIZE_MIN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class File:
 
 
 def plan_files(count: int, total: int) -> list[File]:
-    """Choose *count* files of *total* bytes together (within a few bytes), sorted by path."""
+    """Choose *count* files of about *total* bytes together, sorted by path."""
     chance = random.Random(SEED)
     weights = [chance.lognormvariate(0, SIZE_SPREAD) for _ in range(count)]
     scale = total / sum(weights)
@@ -43,7 +45,7 @@ def plan_files(count: int, total: int) -> list[File]:
         package, number = divmod(index, FILES_PER_DIRECTORY)
         place = f"usr/lib/bench/package-{package:05}/{'bin' if number % 4 == 0 else 'share'}"
         mode = 0o755 if number % 4 == 0 else 0o644
-        files.append(File(f"{place}/file-{number:03}", int(weight * scale), mode))
+        files.append(File(f"{place}/file-{number:03}", max(SIZE_MIN, int(weight * scale)), mode))
     return sorted(files, key=lambda file: file.path.encode())
 
 
@@ -62,18 +64,15 @@ class Pool:
 
     def content(self, file: File) -> bytes:
         """Return the bytes of *file*; they differ from those of every other path."""
-        offset = zlib.crc32(file.path.encode()) % (POOL_BYTES // 2)
-        parts = [f"{file.path}\n".encode()]
-        missing = file.size - len(parts[0])
+        name = hashlib.sha256(file.path.encode())
+        offset = int.from_bytes(name.digest()[:4], "big") % (POOL_BYTES // 2)
+        parts = [name.hexdigest()[:SIZE_MIN].encode()]
+        missing = file.size - SIZE_MIN
         while missing > 0:
             parts.append(self._bytes[offset : offset + missing])
             missing -= len(parts[-1])
             offset = 0
-        # A name cut short might collide with another; a tiny file holds a digest of its path.
-        joined = b"".join(parts)
-        if file.size < len(parts[0]):
-            joined = f"{zlib.crc32(file.path.encode()):08x}".encode() + joined
-        return joined[: file.size]
+        return b"".join(parts)
 
 
 def _text(chance: random.Random) -> bytes:
