@@ -41,6 +41,7 @@ _COMPRESSIONS = {
     _DOCKER_LAYER: Compression.NONE,
     f"{_DOCKER_LAYER}.gzip": Compression.GZIP,
 }
+_MISNAMED = (Transport.DOCKER_DAEMON, Transport.DOCKER_ARCHIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +119,13 @@ def compression_of(media_type: str, *, layer: Digest) -> Compression:
 def stored_compression(media_type: str, *, layer: Digest, transport: Transport) -> Compression:
     """Return how the proxy hands over a layer of an image that is kept unpacked.
 
-    docker-daemon calls its plain tar by the name of the compressed one.
+    docker-daemon and docker-archive call their plain tars by the name of compressed ones.
 
     Raises:
         InvalidImageError: layers of this type are not handled.
     """
     compression = compression_of(media_type, layer=layer)
-    return Compression.NONE if transport is Transport.DOCKER_DAEMON else compression
+    return Compression.NONE if transport in _MISNAMED else compression
 
 
 def _last_ostree_layer(config: ImageConfig) -> int:

@@ -28,8 +28,8 @@ from bootc_orch.tools.proxy_stream import BlobStream
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS_MAX = 30.0
-# These keep layers unpacked, whatever the manifest says.
-_UNPACKED = (Transport.CONTAINERS_STORAGE, Transport.DOCKER_DAEMON)
+# These hand layers over unpacked, whatever the manifest says.
+_UNPACKED = (Transport.CONTAINERS_STORAGE, Transport.DOCKER_DAEMON, Transport.DOCKER_ARCHIVE)
 
 
 def retrying(
@@ -148,13 +148,16 @@ class Source:
             return
         info = self._unpacked(layer)
         if info is None:
-            with proxy.blob_by_diff_id(self._id, layer.diff_id) as stream:
+            named = layer.descriptor.digest
+            with proxy.blob_by_diff_id(self._id, layer.diff_id, layer=named) as stream:
                 yield Blob(stream, layer.diff_id, layer.descriptor.size, Compression.NONE)
             return
         compression = stored_compression(
             info.media_type, layer=layer.descriptor.digest, transport=self.image.transport
         )
-        with proxy.blob(self._id, info.digest, info.size) as stream:
+        known_size = info.size if info.size >= 0 else None
+        named = layer.descriptor.digest
+        with proxy.blob(self._id, info.digest, known_size, layer=named) as stream:
             yield Blob(stream, info.digest, info.size, compression)
 
     def _unpacked(self, layer: PlannedLayer) -> LayerInfo | None:

@@ -12,7 +12,7 @@ import os
 import re
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -68,16 +68,22 @@ class Proxy:
         channel: The connection.
         version: The protocol that the proxy speaks.
         timers: How long to wait.
+        kill: Ends the proxy's process.
     """
 
-    def __init__(self, channel: Channel, version: Version, timers: Timers) -> None:
+    def __init__(
+        self, channel: Channel, version: Version, timers: Timers, kill: Callable[[], None]
+    ) -> None:
         self.version = version
+        self._kill = kill
         self._channel = channel
         self._timers = timers
         self._images: dict[int, ImageReference] = {}
 
     @classmethod
-    def connect(cls, connection: socket.socket, timers: Timers) -> Proxy:
+    def connect(
+        cls, connection: socket.socket, timers: Timers, kill: Callable[[], None] = lambda: None
+    ) -> Proxy:
         """Greet the proxy at the other end of *connection*.
 
         Raises:
@@ -92,11 +98,20 @@ class Proxy:
             raise ToolError(
                 "skopeo ended at once.", hint="Install skopeo 1.6 or newer (protocol 0.2.3)."
             ) from error
-        return cls(channel, _parse_version(reply.value), timers)
+        return cls(channel, _parse_version(reply.value), timers, kill)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the proxy has answered all it was asked, and can be asked again."""
+        return self._channel.idle
 
     def abort(self) -> None:
-        """End the conversation at once, from any thread: who waits for the proxy gets an error."""
+        """End the conversation at once, from any thread: who waits for the proxy gets an error.
+
+        The end of the connection alone would not do: skopeo looks at it only between two answers.
+        """
         self._channel.shut_down()
+        self._kill()
 
     def open_image(self, image: ImageReference) -> int:
         """Open *image*; of a list, what fits this machine.  Return its number here.
@@ -304,19 +319,27 @@ def open_proxy(options: ProxyOptions) -> Iterator[Proxy]:
         ToolMissingError: there is no skopeo.
         ToolError: it is too old, or too new.
         ConfigError: the credentials cannot be read.
+        CommandError: all was well, and then skopeo failed.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with (
         ours,
         theirs,
         launch(options) as command,
+        contextlib.suppress(_Unfinished),
         spawn(command.argv, stdin=theirs.fileno(), pass_fds=command.descriptors) as process,
     ):
         theirs.close()
-        yield Proxy.connect(ours, options.timers)
-        with contextlib.suppress(OSError):  # not close: skopeo fails if it cannot send an answer
-            ours.shutdown(socket.SHUT_WR)
+        proxy = Proxy.connect(ours, options.timers, process.kill)
+        yield proxy
+        if not proxy.idle:
+            raise _Unfinished
+        ours.close()
         _await_exit(process)
+
+
+class _Unfinished(Exception):  # noqa: N818 - not an error: whoever broke off has had his error
+    """The proxy is busy with what nobody wants any more, or is lost: end it without more ado."""
 
 
 def require_policy_enforcement(version: Version) -> None:

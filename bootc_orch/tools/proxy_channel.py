@@ -52,9 +52,16 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._owed: list[str] = []
+        self._lost = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether the proxy has answered all it was asked, and can be asked again."""
+        return not self._lost and not self._owed
 
     def shut_down(self) -> None:
-        """Make both ends see the end of the connection."""
+        """Make both ends see the end of the connection, for good."""
+        self._lost = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -92,7 +99,7 @@ class Channel:
         try:
             self._socket.send(packet)
         except OSError as error:
-            raise _ended(method) from error
+            raise self._ended(method) from error
 
     def disown(self, method: str) -> None:
         """Note that nobody will ask for the reply to *method* any more."""
@@ -111,7 +118,7 @@ class Channel:
             if descriptors == 1 and reply.pipe_id == 0:
                 raise ProxyError(f"skopeo answered {method} with a pipe that has no number.")
         except ProxyError:
-            self._socket.close()
+            self.shut_down()
             _close(received)
             raise
         except BaseException:
@@ -132,17 +139,21 @@ class Channel:
                 self._socket, MAX_REPLY, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
             )
         except TimeoutError as error:
-            self._socket.close()
+            self.shut_down()
             raise StallError(f"skopeo did not answer {method} within {timeout:g} s.") from error
         except OSError as error:
-            raise _ended(method) from error
+            raise self._ended(method) from error
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             _close(received)
-            self._socket.close()
+            self.shut_down()
             raise ProxyError(f"skopeo's answer to {method} is too large.")
         if not data:
-            raise _ended(method)
+            raise self._ended(method)
         return data, tuple(received)
+
+    def _ended(self, method: str) -> TransientError:
+        self.shut_down()
+        return TransientError(f"skopeo ended before it answered {method}.")
 
 
 def _parse(data: bytes, method: str, subject: str, descriptors: tuple[int, ...]) -> Reply:
@@ -167,7 +178,3 @@ def _is_number(value: object) -> bool:
 def _close(descriptors: Iterable[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
-
-
-def _ended(method: str) -> TransientError:
-    return TransientError(f"skopeo ended before it answered {method}.")
