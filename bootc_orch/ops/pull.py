@@ -24,6 +24,7 @@ from bootc_orch.errors import (
     OrchError,
     StoreDamagedError,
 )
+from bootc_orch.model.difference import LayerDifference
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.gvariant import Commit
 from bootc_orch.model.layout import LayerKind, PlannedLayer, classify
@@ -171,11 +172,13 @@ class PullPlan:
         image: What the source says of the image.
         layers: What is done about each layer, no digest twice.
         verified: Diff_ids that were computed when layers of the repository were pulled, by digest.
+        previous: The manifest of the version that is stored under the same name, or None.
     """
 
     image: OpenedImage
     layers: tuple[LayerPlan, ...]
     verified: Mapping[Digest, Digest] = field(default_factory=dict)
+    previous: Manifest | None = None
 
     def chosen(self, action: LayerAction) -> tuple[LayerPlan, ...]:
         """Return the layers about which *action* is done."""
@@ -192,7 +195,13 @@ class PullPlan:
             present_bytes=sum(everything) - sum(fetched),
             needed=len(fetched),
             needed_bytes=sum(fetched),
+            difference=self._difference(),
         )
+
+    def _difference(self) -> LayerDifference | None:
+        if self.previous is None:
+            return None
+        return LayerDifference.between(self.previous, self.image.manifest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +311,8 @@ def plan_pull(
             return None
         with Source(reference.image, options.proxy) as source:
             image = _open(source, reference, state, options, progress)
-            return None if image is None else _plan(repo, image)
+            previous = state.manifest if state else None
+            return None if image is None else _plan(repo, image, previous)
 
 
 def _pull(
@@ -326,7 +336,8 @@ def _pull(
             write_cached_update(repo, state.merge_commit, update)
         try:
             with open_staging(repo) as staging:
-                job = _Job(repo, reference, options, progress, image, staging)
+                previous = state.manifest if state else None
+                job = _Job(repo, reference, options, progress, image, staging, previous)
                 return job.run(source)
         except OrchError as error:
             raise error.locate(image=str(reference.image)) from error
@@ -414,7 +425,7 @@ def require_bootable(config: ImageConfig) -> None:
         )
 
 
-def _plan(repo: Repo, image: OpenedImage) -> PullPlan:
+def _plan(repo: Repo, image: OpenedImage, previous: Manifest | None) -> PullPlan:
     merges = repo.scan_refs(IMAGE_PREFIX).commits.values()
     verified = verified_layers(repo, merges)
     stored = {}
@@ -422,7 +433,7 @@ def _plan(repo: Repo, image: OpenedImage) -> PullPlan:
         commit = repo.rev_parse(blob_ref(digest))
         if commit is not None and repo.has_commit(commit) and not repo.is_partial(commit):
             stored[digest] = commit
-    return PullPlan(image, plan_layers(image, stored, verified), verified)
+    return PullPlan(image, plan_layers(image, stored, verified), verified, previous)
 
 
 def _collect(repo: Repo) -> None:
@@ -446,9 +457,10 @@ class _Job:
     progress: Progress
     image: OpenedImage
     staging: Staging
+    previous: Manifest | None
 
     def run(self, source: Source) -> PullResult:
-        plan = _plan(self.repo, self.image)
+        plan = _plan(self.repo, self.image, self.previous)
         transfer = plan.transfer
         self.progress.planned(transfer)
         require_space(self.repo.path, transfer.needed_bytes)
