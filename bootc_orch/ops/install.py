@@ -1,0 +1,204 @@
+"""Install an image into an empty root filesystem that is already made and mounted."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bootc_orch.errors import OrchError, UsageError
+from bootc_orch.model.deployment import Deployment
+from bootc_orch.model.kargs import check_argument
+from bootc_orch.model.origin import Origin
+from bootc_orch.model.reference import OstreeImageReference
+from bootc_orch.model.safe_text import safe_stateroot, safe_text
+from bootc_orch.ops import bound
+from bootc_orch.ops.boot_files import find_boot_files, require_boot_space
+from bootc_orch.ops.deploy import DeployRequest, deploy, synchronise
+from bootc_orch.ops.kargs import image_kargs
+from bootc_orch.ops.lock import locked
+from bootc_orch.ops.new_root import CommitTree, checked_out
+from bootc_orch.ops.progress import Progress, Step
+from bootc_orch.ops.pull import PullOptions, PullResult, pull
+from bootc_orch.process import run
+from bootc_orch.tools.bootloader import Bootloader, install_bootloader, require_installer
+from bootc_orch.tools.filesystem import filesystem_uuid, finalize
+from bootc_orch.tools.ostree_admin import DeployOptions, OstreeAdmin
+from bootc_orch.tools.sysroot import Sysroot
+
+# What bootc's install sets: the loader reads BLS entries by itself, and /boot is part of the root.
+REPO_SETTINGS = (
+    ("sysroot.bootloader", "none"),
+    ("sysroot.bootprefix", "true"),
+    ("sysroot.readonly", "true"),
+)
+# What a new filesystem may hold.
+HARMLESS = ("lost+found", "boot", "efi")
+
+
+@dataclass(frozen=True, slots=True)
+class InstallRequest:
+    """What to install, and where.
+
+    Attributes:
+        root: The mounted root filesystem.
+        source: Where the image is pulled from.
+        target: What the installed system will follow.
+        stateroot: The name of its stateroot.
+        kargs: Kernel arguments of the administrator, in order.
+        root_spec: How the kernel finds the root filesystem, such as ``UUID=…``; None to ask the
+            mounted filesystem, empty for no argument.
+        boot_spec: The same for a ``/boot`` of its own.
+        disable_selinux: Switch SELinux off on the installed system.
+        finalize: Trim the filesystem and make it read-only in the end.
+        bootloader: Which boot loader to install.
+        bootloader_device: On which device.
+    """
+
+    root: Path
+    source: OstreeImageReference
+    target: OstreeImageReference
+    stateroot: str = "default"
+    kargs: tuple[str, ...] = ()
+    root_spec: str | None = None
+    boot_spec: str | None = None
+    disable_selinux: bool = False
+    finalize: bool = True
+    bootloader: Bootloader = Bootloader.NONE
+    bootloader_device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What an installation left.
+
+    Attributes:
+        deployment: The deployment that boots next.
+        image: What was pulled.
+    """
+
+    deployment: Deployment
+    image: PullResult
+
+
+def install(
+    request: InstallRequest,
+    options: PullOptions,
+    bound_options: bound.BoundOptions,
+    progress: Progress,
+) -> Installed:
+    """Install; a root that an earlier, unfinished installation left can be used again.
+
+    Raises:
+        UsageError: the root is not empty, or an argument cannot be used.
+        OrchError: anything else failed; the root boots nothing.
+    """
+    require_installer(request.bootloader)
+    host_kargs = _host_kargs(request)
+    sysroot = prepare_root(request)
+    with locked(sysroot.repo_path, exclusive=True, timeout=options.lock_timeout):
+        pulled = pull(
+            sysroot.repo_path,
+            request.source,
+            replace(options, gc=False, require_bootable=True, target=request.target.image),
+            progress,
+        )
+        repo = sysroot.repo()
+        tree = CommitTree(repo, pulled.commit)
+        require_boot_space(sysroot, repo, find_boot_files(repo, tree))
+        apps = None
+        if bound.is_bound(tree):
+            progress.step(Step.BOUND_IMAGES)
+            with checked_out(repo, pulled.commit) as root:
+                apps = bound.prepare(root, sysroot, bound_options, progress)
+        progress.step(Step.DEPLOYING)
+        kargs = (*host_kargs, *(image_kargs(tree) or ()), *request.kargs)
+        deployed = deploy(
+            sysroot,
+            DeployRequest(
+                pulled.commit,
+                Origin.for_container(str(request.target)),
+                DeployOptions(request.stateroot, kargs=kargs),
+            ),
+        )
+        bound.record(apps, sysroot, deployed)
+        _finish(request, sysroot, deployed)
+    return Installed(deployed, pulled)
+
+
+def prepare_root(request: InstallRequest) -> Sysroot:
+    """Make an empty root into a sysroot with a repository and a stateroot.
+
+    Raises:
+        UsageError: it does not exist, or holds something else.
+    """
+    root = request.root
+    safe_stateroot(request.stateroot)
+    if not root.is_dir():
+        raise UsageError(f"{root} is no directory.", path=str(root))
+    foreign = sorted(path.name for path in root.iterdir() if path.name not in HARMLESS)
+    if foreign and foreign != ["ostree"]:
+        raise UsageError(
+            f"{root} is not empty: it holds {foreign[0]}.",
+            hint="Make and mount a new filesystem for the installation.",
+            path=str(root),
+        )
+    admin = OstreeAdmin(root)
+    if not (root / "ostree/repo").is_dir():
+        admin.init_fs()
+    sysroot = Sysroot(root)
+    if sysroot.deployments().all:
+        raise UsageError(
+            f"{root} has a deployment already.",
+            hint="Update it with: bootc-orch switch --sysroot",
+            path=str(root),
+        )
+    for key, value in REPO_SETTINGS:
+        run(["ostree", "config", f"--repo={sysroot.repo_path}", "set", key, value])
+    if not (root / "ostree/deploy" / request.stateroot).is_dir():
+        admin.os_init(request.stateroot)
+    return sysroot
+
+
+def _host_kargs(request: InstallRequest) -> tuple[str, ...]:
+    """Return the arguments that find the root, in bootc's order."""
+    spec = request.root_spec
+    if spec is None:
+        spec = f"UUID={filesystem_uuid(request.root)}"
+    boot = _boot_spec(request)
+    found = [
+        *((f"root={spec}",) if spec else ()),
+        "rw",
+        *((f"boot={boot}",) if boot else ()),
+        *(("selinux=0",) if request.disable_selinux else ()),
+    ]
+    for argument in (*found, *request.kargs):
+        check_argument(argument, source="--karg")
+    return tuple(found)
+
+
+def _boot_spec(request: InstallRequest) -> str | None:
+    """Say how ``/boot`` is found where it is a filesystem of its own; else nothing."""
+    if request.boot_spec is not None:
+        return safe_text(request.boot_spec, what="--boot-mount-spec") or None
+    if os.path.ismount(request.root / "boot"):
+        return f"UUID={filesystem_uuid(request.root / 'boot')}"
+    return None
+
+
+def _finish(request: InstallRequest, sysroot: Sysroot, deployed: Deployment) -> None:
+    boot = _boot_spec(request)
+    if boot:
+        fstab = deployed.path / "etc/fstab"
+        text = fstab.read_text() if fstab.exists() else ""
+        fstab.write_text(f"{text}{boot} /boot auto ro 0 0\n")
+    try:
+        install_bootloader(request.bootloader, sysroot.path, request.bootloader_device)
+    except OrchError as error:
+        error.add_note("The system itself is installed; only its boot loader is missing.")
+        raise
+    synchronise(sysroot)
+    if request.finalize:
+        if os.path.ismount(request.root / "boot"):
+            finalize(request.root / "boot")
+        finalize(request.root)

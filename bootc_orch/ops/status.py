@@ -1,0 +1,125 @@
+"""The status of a sysroot, made of its deployments and of what their commits record."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from bootc_orch.errors import OrchError
+from bootc_orch.model.deployment import Deployment, Deployments
+from bootc_orch.model.host import (
+    BootOrder,
+    EntryStatus,
+    Host,
+    HostSpec,
+    ImageStatus,
+    UsrOverlay,
+)
+from bootc_orch.model.manifest import ImageConfig
+from bootc_orch.model.origin import OriginKind
+from bootc_orch.model.reference import OstreeImageReference
+from bootc_orch.model.timestamp import parse_rfc3339
+from bootc_orch.ops.store import ImageState, commit_state
+from bootc_orch.tools.mounts import is_read_only
+from bootc_orch.tools.ostree import Repo
+from bootc_orch.tools.sysroot import Sysroot, is_booted
+
+logger = logging.getLogger(__name__)
+
+CREATED_LABEL = "org.opencontainers.image.created"
+
+
+def read_host(sysroot: Sysroot) -> Host:
+    """Describe *sysroot*; where nothing of it is booted, all its deployments are "others"."""
+    repo = sysroot.repo()
+    deployments = sysroot.deployments()
+    booted = deployments.booted
+    if booted is None:
+        others = tuple(entry_status(repo, one) for one in deployments.all)
+        return Host(HostSpec(), others=others, read_only=is_read_only(sysroot.path))
+    return Host(
+        _spec(deployments),
+        staged=_entry(repo, deployments.staged),
+        booted=_entry(repo, booted),
+        rollback=_entry(repo, deployments.rollback),
+        others=tuple(entry_status(repo, one) for one in deployments.others),
+        rollback_queued=deployments.rollback_queued,
+        usr_overlay=UsrOverlay.of(booted.unlocked),
+        read_only=is_read_only(sysroot.path),
+    )
+
+
+def unbooted_host() -> Host:
+    """Describe a machine that is no ostree system."""
+    return Host(HostSpec(), read_only=is_read_only(Path("/")))
+
+
+def is_ostree_system(path: Path) -> bool:
+    """Say whether a sysroot is at *path*, or the running system is one."""
+    return (path / "ostree/repo").is_dir() or (path == Path("/") and is_booted())
+
+
+def entry_status(repo: Repo, deployment: Deployment) -> EntryStatus:
+    """Describe one deployment; what its commit does not tell is left out with a warning."""
+    origin = deployment.origin
+    image = followed_image(deployment)
+    state = _state(repo, deployment) if image is not None else None
+    cached = state.cached_update if state else None
+    return EntryStatus(
+        checksum=deployment.checksum,
+        serial=deployment.serial,
+        stateroot=deployment.stateroot,
+        image=_image(image, str(state.manifest_digest), state.config) if image and state else None,
+        cached_update=_image(image, str(cached.manifest_digest), cached.config)
+        if image and cached
+        else None,
+        incompatible=origin.kind is OriginKind.LAYERED,
+        pinned=deployment.pinned,
+        download_only=deployment.locked,
+        refspec=origin.refspec if origin.kind is not OriginKind.CONTAINER else None,
+    )
+
+
+def followed_image(deployment: Deployment) -> OstreeImageReference | None:
+    """Return the image that *deployment* follows; None for a plain or layered ostree system."""
+    if not deployment.is_container or deployment.origin.container is None:
+        return None
+    return OstreeImageReference.parse(deployment.origin.container)
+
+
+def _entry(repo: Repo, deployment: Deployment | None) -> EntryStatus | None:
+    return entry_status(repo, deployment) if deployment is not None else None
+
+
+def _spec(deployments: Deployments) -> HostSpec:
+    order = BootOrder.ROLLBACK if deployments.rollback_queued else BootOrder.DEFAULT
+    wanted = deployments.staged or deployments.booted
+    return HostSpec(followed_image(wanted) if wanted else None, order)
+
+
+def _state(repo: Repo, deployment: Deployment) -> ImageState | None:
+    try:
+        return commit_state(repo, deployment.checksum)
+    except OrchError as error:
+        logger.warning("Deployment %s: %s", deployment.name, error.summary)
+        return None
+
+
+def _image(reference: OstreeImageReference, digest: str, config: ImageConfig) -> ImageStatus:
+    return ImageStatus(
+        image=reference,
+        digest=digest,
+        architecture=config.architecture,
+        version=config.version,
+        timestamp=_timestamp(config),
+    )
+
+
+def _timestamp(config: ImageConfig) -> str | None:
+    for text in (config.labels.get(CREATED_LABEL), config.created):
+        try:
+            if text is not None and parse_rfc3339(text) is not None:
+                return text
+        except OrchError:
+            continue
+    return None
