@@ -1,0 +1,226 @@
+"""``check`` and ``verify``: is in the store what the lock file says, and is it whole?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from bound_images import record as records
+from bound_images import verified
+from bound_images.errors import (
+    BoundImagesError,
+    MismatchError,
+    NotFoundError,
+    StoreDamagedError,
+    raise_all,
+)
+from bound_images.events import Event, Progress, State, silent
+from bound_images.locking import DEFAULT_TIMEOUT, locked
+from bound_images.programs import Runner
+from bound_images.record import LockedImage, Record
+from bound_images.rootfs import Root
+from bound_images.scan import BoundImage, scan
+from bound_images.store import ImageStore, open_store
+from bound_images.storeimages import StoredImage
+from bound_images.where import private_directory, state_directory
+
+
+class Verdict(StrEnum):
+    """How an image stands."""
+
+    OK = "ok"
+    MISSING = "missing"  # the store does not have it
+    RENAMED = "renamed"  # the store has it, and its name stands for another image or none
+    UNRECORDED = "unrecorded"  # the root is bound to it, and the lock file does not know it
+    UNBOUND = "unbound"  # the lock file knows it, and the root is not bound to it
+    DAMAGED = "damaged"  # a layer is missing or is not what its digest says
+
+
+_REMEDY = {
+    Verdict.MISSING: "Run sync to fetch what is missing.",
+    Verdict.RENAMED: "Run sync to set the names right.",
+    Verdict.UNRECORDED: "Run sync to bring store and lock file up to date.",
+    Verdict.UNBOUND: "Run sync to bring the lock file up to date.",
+    Verdict.DAMAGED: "Run sync --verify to fetch damaged images again.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedImage:
+    """One image and how it stands.
+
+    Attributes:
+        canonical: Its name.
+        image_id: The recorded id; empty where none is recorded.
+        verdict: How it stands.
+        detail: What was found instead.
+    """
+
+    canonical: str
+    image_id: str
+    verdict: Verdict
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """How all images of a root stand."""
+
+    images: tuple[CheckedImage, ...]
+
+    def raise_for_verdicts(self) -> None:
+        """Raise if not every image is as it should be.
+
+        Raises:
+            NotFoundError: an image is missing.
+            MismatchError: an image or the lock file differs.
+            StoreDamagedError: an image is damaged.
+        """
+        bad = [image for image in self.images if image.verdict is not Verdict.OK]
+        if bad:
+            raise_all(tuple(map(_error_of, bad)), f"{len(bad)} images are not as they should be.")
+
+
+def check(
+    root: Root | None,
+    store: Path,
+    lock: Path,
+    *,
+    lock_timeout: float = DEFAULT_TIMEOUT,
+    runner: Runner | None = None,
+) -> CheckResult:
+    """Compare the definitions of *root*, the lock file *lock* and the names and ids in *store*.
+
+    Args:
+        root: The root; None to compare lock file and store alone.
+        store: The store.
+        lock: The lock file.
+        lock_timeout: Seconds to wait for another process that uses the store.
+        runner: Starts the programs.
+
+    Raises:
+        NotFoundError: there is no lock file or no store.
+        BoundImagesError: a definition, the lock file or the store cannot be read.
+    """
+    record = records.read(lock)
+    bound = _bound(root)
+    with _opened(store, lock_timeout, runner or Runner()) as images:
+        return CheckResult(tuple(_compared(record, bound, images.images())))
+
+
+def verify(
+    root: Root | None,
+    store: Path,
+    lock: Path,
+    *,
+    lock_timeout: float = DEFAULT_TIMEOUT,
+    progress: Progress = silent,
+    runner: Runner | None = None,
+) -> CheckResult:
+    """Do what `check` does, and read every layer of every image back.
+
+    An image that proves to be damaged no longer counts as whole for the next sync.
+    """
+    record = records.read(lock)
+    bound = _bound(root)
+    with _opened(store, lock_timeout, runner or Runner()) as images:
+        compared = tuple(_compared(record, bound, images.images()))
+        return CheckResult(tuple(_read_back(image, images, progress) for image in compared))
+
+
+def _bound(root: Root | None) -> tuple[BoundImage, ...] | None:
+    if root is None:
+        return None
+    found = scan(root)
+    raise_all(found.errors, "Some definitions cannot be read.")
+    return found.images
+
+
+def _compared(
+    record: Record, bound: tuple[BoundImage, ...] | None, stored: tuple[StoredImage, ...]
+) -> Iterator[CheckedImage]:
+    owners = {name: image.image_id for image in stored for name in image.names}
+    ids = {image.image_id for image in stored}
+    for image in record.images:
+        yield _stands(image, owners, ids, bound)
+    for wanted in bound or ():
+        if not any(_is_of(wanted, image) for image in record.images):
+            yield CheckedImage(wanted.key, "", Verdict.UNRECORDED)
+
+
+def _stands(
+    image: LockedImage,
+    owners: dict[str, str],
+    ids: set[str],
+    bound: tuple[BoundImage, ...] | None,
+) -> CheckedImage:
+    def verdict(word: Verdict, detail: str = "") -> CheckedImage:
+        return CheckedImage(image.canonical, image.image_id, word, detail)
+
+    if bound is not None and not any(_is_of(wanted, image) for wanted in bound):
+        return verdict(Verdict.UNBOUND)
+    if image.image_id not in ids:
+        return verdict(Verdict.MISSING)
+    owner = owners.get(image.canonical)
+    if owner != image.image_id:
+        return verdict(Verdict.RENAMED, f"the name stands for {owner or 'no image'}")
+    return verdict(Verdict.OK)
+
+
+def _is_of(wanted: BoundImage, image: LockedImage) -> bool:
+    """Say whether *image* was resolved for *wanted*; all tags of a repository come from one."""
+    if wanted.key == image.canonical or wanted.reference == image.reference:
+        return True
+    repository = wanted.key.rpartition(":")[0]
+    return bool(wanted.options.all_tags) and image.canonical.startswith(f"{repository}:")
+
+
+def _read_back(image: CheckedImage, images: ImageStore, progress: Progress) -> CheckedImage:
+    if image.verdict not in (Verdict.OK, Verdict.RENAMED):
+        return image
+    progress(Event(image.canonical, State.CHECKING))
+    try:
+        images.read_back(image.image_id)
+    except StoreDamagedError as error:
+        verified.remove(state_directory(images.path), {image.image_id})
+        progress(Event(image.canonical, State.FAILED, detail=error.summary))
+        return CheckedImage(
+            image.canonical, image.image_id, Verdict.DAMAGED, error.details or error.summary
+        )
+    progress(Event(image.canonical, State.DONE))
+    return image
+
+
+def _error_of(image: CheckedImage) -> BoundImagesError:
+    text = {
+        Verdict.MISSING: f"{image.canonical} is not in the store.",
+        Verdict.RENAMED: f"{image.canonical} is not the image that was recorded.",
+        Verdict.UNRECORDED: f"{image.canonical} is bound, and not in the lock file.",
+        Verdict.UNBOUND: f"{image.canonical} is in the lock file, and not bound.",
+        Verdict.DAMAGED: f"{image.canonical} is damaged.",
+    }[image.verdict]
+    kinds: dict[Verdict, type[BoundImagesError]] = {
+        Verdict.MISSING: NotFoundError,
+        Verdict.DAMAGED: StoreDamagedError,
+    }
+    kind = kinds.get(image.verdict, MismatchError)
+    return kind(
+        text, details=image.detail or None, hint=_REMEDY[image.verdict], image=image.canonical
+    )
+
+
+@contextmanager
+def _opened(store: Path, lock_timeout: float, runner: Runner) -> Iterator[ImageStore]:
+    if not store.is_dir():
+        raise NotFoundError(
+            f"There is no store at {store}.", path=str(store), hint="Run sync first."
+        )
+    with (
+        private_directory() as work,
+        locked(state_directory(store), shared=True, timeout=lock_timeout),
+        open_store(store, work=work, runner=runner) as images,
+    ):
+        yield images

@@ -1,0 +1,5 @@
+"""The command ``bound-images``."""
+
+from bound_images.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,134 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bound_images.cli.app import SESSION
+from bound_images.locking import DEFAULT_TIMEOUT
+from bound_images.rootfs import Root
+from bound_images.settings import DEFAULT_JOBS, PULL_SECONDS
+from bound_images.where import default_lock, default_store, root_id
+
+
+def _set_json(value: Any) -> Any:  # noqa: ANN401 - as typer demands
+    SESSION.output.as_json = SESSION.output.as_json or bool(value)
+    return value
+
+
+def _set_quiet(value: Any) -> Any:  # noqa: ANN401 - as typer demands
+    SESSION.output.quiet = SESSION.output.quiet or bool(value)
+    return value
+
+
+def _set_verbose(value: Any) -> Any:  # noqa: ANN401 - as typer demands
+    SESSION.output.set_up_logging(verbose=int(value or 0))
+    return value
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document.", callback=_set_json, is_eager=True)
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print errors only.", callback=_set_quiet, is_eager=True),
+]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        help="Say what is done; twice: also which commands are run.",
+        callback=_set_verbose,
+        is_eager=True,
+    ),
+]
+RootPath = Annotated[Path, typer.Option("--root", "--sysroot", help="The operating-system root.")]
+StorePath = Annotated[
+    Path | None,
+    typer.Option("--store", help="The store.  [default: ROOT/usr/lib/bootc/storage]"),
+]
+LockPath = Annotated[
+    Path | None,
+    typer.Option("--lock", help="The lock file.  [default: STORE/../bound-images/ROOT-ID.json]"),
+]
+RootId = Annotated[
+    str | None,
+    typer.Option("--root-id", help="What the root is called; on a host CHECKSUM.SERIAL."),
+]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, max=64, help="Images fetched at a time.")]
+AuthFile = Annotated[
+    Path | None,
+    typer.Option("--authfile", help="Credentials for images whose unit names none."),
+]
+TlsVerify = Annotated[
+    bool | None,
+    typer.Option(
+        "--tls-verify/--no-tls-verify",
+        help="Whether certificates must be valid.",
+        show_default=False,
+    ),
+]
+Retries = Annotated[
+    int | None,
+    typer.Option(
+        "--retries", min=0, help="Further attempts after a transient failure.  [default: 3]"
+    ),
+]
+RetryDelay = Annotated[
+    float | None,
+    typer.Option("--retry-delay", min=0, help="Seconds before the second attempt.  [default: 1]"),
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=1, help="Seconds that one attempt may take.")
+]
+LockTimeout = Annotated[
+    float, typer.Option("--lock-timeout", min=0, help="Seconds to wait for another process.")
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="SOURCE",
+        help="Take all images from containers-storage:, oci:DIR or oci-archive:FILE.",
+    ),
+]
+AllowTransport = Annotated[
+    bool,
+    typer.Option("--allow-transport", help="Let units name archives and directories."),
+]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going", "-k", help="Let a failure stop only its own image.")
+]
+
+DEFAULT_ROOT = Path("/")
+JOBS = DEFAULT_JOBS
+TIMEOUT = PULL_SECONDS
+LOCK_TIMEOUT = DEFAULT_TIMEOUT
+
+
+class Places:
+    """Where a command works: the root, its store, its lock file.
+
+    Args:
+        root: The root.
+        store: The store that was named.
+        lock: The lock file that was named.
+        name: What the root is called, if that was said.
+    """
+
+    def __init__(self, root: Path, store: Path | None, lock: Path | None, name: str | None) -> None:
+        self.root = Root(root)
+        self.store = (store or default_store(self.root)).absolute()
+        self.lock = (lock or default_lock(self.store, name or root_id(self.root))).absolute()
+
+
+def environment_auth_file(given: Path | None) -> Path | None:
+    """Return the authentication file to use: the option, else what the environment names."""
+    named = os.environ.get("REGISTRY_AUTH_FILE")
+    return given or (Path(named) if named else None)

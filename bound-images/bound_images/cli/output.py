@@ -1,0 +1,102 @@
+"""Where everything that is shown goes: results to standard output, the rest to standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+from bound_images.errors import BoundImagesError, describe, exit_status
+
+VERSION = 1
+
+
+class Output:
+    """The output of one command.
+
+    Attributes:
+        as_json: Whether results and failures are JSON on standard output.
+        quiet: Whether results and progress that were not asked for are left out.
+    """
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self.quiet = False
+
+    def set_up_logging(self, *, verbose: int) -> None:
+        """Send log lines to standard error: warnings always, steps with -v, commands with -vv."""
+        level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+        logging.basicConfig(
+            stream=sys.stderr, format="%(levelname)s: %(message)s", level=level, force=True
+        )
+        logging.addLevelName(logging.WARNING, "warning")
+        logging.addLevelName(logging.INFO, "info")
+        logging.addLevelName(logging.DEBUG, "debug")
+
+    def result(self, noun: str, value: object, lines: list[str]) -> None:
+        """Show a result: ``{"version": 1, noun: value}``, or *lines*."""
+        if self.as_json:
+            self._write_json({"version": VERSION, noun: value})
+        elif not self.quiet:
+            for line in lines:
+                sys.stdout.write(f"{printable(line)}\n")
+        sys.stdout.flush()
+
+    def failed_result(self, noun: str, value: object, lines: list[str], error: Any) -> None:  # noqa: ANN401 - an error, checked by the caller
+        """Show a result that is a failure as well, in one document."""
+        if self.as_json:
+            document = {"version": VERSION, noun: value, "error": error_document(error)}
+            self._write_json(document)
+        else:
+            for line in lines:
+                sys.stdout.write(f"{printable(line)}\n")
+        sys.stdout.flush()
+        sys.stderr.write(f"{render(error)}\n")
+
+    def error(self, error: BoundImagesError) -> None:
+        """Show a failure."""
+        if self.as_json:
+            self._write_json({"version": VERSION, "error": error_document(error)})
+        sys.stderr.write(f"{render(error)}\n")
+
+    def _write_json(self, document: dict[str, object]) -> None:
+        sys.stdout.write(json.dumps(document, ensure_ascii=True) + "\n")
+        sys.stdout.flush()
+
+
+def render(error: BoundImagesError) -> str:
+    """Lay an error out for a terminal: summary, evidence indented, hint last."""
+    lines = describe(error)
+    hint = [f"hint: {error.hint}"] if error.hint else []
+    return "\n".join(printable(line) for line in (f"error: {lines[0]}", *lines[1:], *hint))
+
+
+def error_document(error: BoundImagesError) -> dict[str, object]:
+    """Return the failure as the JSON object that all commands share."""
+    leader = getattr(error, "leader", error)
+    return {
+        "class": leader.kind,
+        "message": error.summary,
+        "image": error.image,
+        "layer": None,
+        "path": error.path,
+        "details": "\n".join(line.strip() for line in describe(error)[1:]) or None,
+        "hint": error.hint,
+        "exit": exit_status(error),
+    }
+
+
+def printable(line: str) -> str:
+    """Escape what a terminal would act on."""
+    return "".join(c if c.isprintable() or c in "\t\u00a0" else repr(c)[1:-1] for c in line)
+
+
+def size(count: int) -> str:
+    """Write a number of bytes with a decimal unit, as bootc does."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f}\u00a0{unit}" if unit == "bytes" else f"{value:.1f}\u00a0{unit}"
+        value /= 1000
+    return f"{value:.1f}\u00a0TB"

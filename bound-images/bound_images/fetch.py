@@ -1,0 +1,135 @@
+"""Bring one resolved image into the store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from bound_images.errors import BoundImagesError, MismatchError, StoreDamagedError
+from bound_images.events import Event, Progress, State
+from bound_images.plan import Action, PlannedImage
+from bound_images.pullargs import Platform, global_arguments, pull_arguments
+from bound_images.reference import DOCKER
+from bound_images.resolve import ResolvedImage
+from bound_images.retrying import with_retries
+from bound_images.rootfs import Root
+from bound_images.settings import SyncOptions
+from bound_images.store import ImageStore
+
+_BLOB_LINE = re.compile(r"Copying blob (?:sha256:)?([0-9a-f]{12,64})")
+
+
+class Fetcher:
+    """Carries out what was planned for single images; safe to use from several threads.
+
+    Args:
+        store: Where the images go.
+        root: The root whose files the definitions name; None where there is none.
+        progress: Told of every step.
+        settings: How often and how long to try.
+    """
+
+    def __init__(
+        self,
+        store: ImageStore,
+        root: Root | None,
+        progress: Progress,
+        settings: SyncOptions,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._progress = progress
+        self._settings = settings
+
+    def apply(self, planned: PlannedImage) -> None:
+        """Do what was planned for one image.
+
+        Raises:
+            BoundImagesError: it failed, after the retries that its class allows.
+        """
+        image = planned.resolved
+        try:
+            self._apply(planned)
+        except BoundImagesError as error:
+            error.locate(image=image.image.reference, path=image.image.sources[0])
+            self._progress(Event(image.canonical, State.FAILED, detail=error.summary))
+            raise
+        kept = planned.action is Action.KEEP
+        self._progress(Event(image.canonical, State.PRESENT if kept else State.DONE))
+
+    def _apply(self, planned: PlannedImage) -> None:
+        image = planned.resolved
+        match planned.action:
+            case Action.KEEP:
+                return
+            case Action.CHECK:
+                self._check(image)
+            case Action.FETCH:
+                self._fetch(planned)
+        self._store.tag(image.image_id, image.canonical)
+
+    def _check(self, image: ResolvedImage) -> None:
+        """Read an image back that nobody vouches for; what is damaged is removed and fetched."""
+        self._progress(Event(image.canonical, State.CHECKING))
+        try:
+            self._store.read_back(image.image_id)
+        except StoreDamagedError:
+            self._store.remove(image.image_id)
+            self._fetch(PlannedImage(image, Action.FETCH, image.layers))
+
+    def _fetch(self, planned: PlannedImage) -> None:
+        image = planned.resolved
+        report = self._reporter(planned)
+        with_retries(
+            lambda: self._transfer(image, report),
+            image.image.options,
+            self._settings,
+            sleep=self._store.runner.sleep,
+        )
+
+    def _transfer(self, image: ResolvedImage, on_line: Callable[[str], None]) -> None:
+        if not image.place.startswith(f"{DOCKER}://"):
+            self._copy(image, on_line)
+            return
+        options = image.image.options
+        version = self._store.podman_version
+        found = self._store.pull(
+            image.place.removeprefix(f"{DOCKER}://"),
+            options=[*image.access.arguments, *pull_arguments(options, version)],
+            global_options=global_arguments(options, version, root=self._root),
+            on_line=on_line,
+            timeout=self._settings.timeout,
+        )
+        if found != image.image_id:
+            raise MismatchError(
+                f"podman pulled another image than {image.canonical} stands for.",
+                details=f"expected: {image.image_id}\npulled:   {found}",
+            )
+
+    def _copy(self, image: ResolvedImage, on_line: Callable[[str], None]) -> None:
+        self._store.copy_in(
+            image.place,
+            image.canonical,
+            global_options=Platform.of(image.image.options).skopeo_arguments,
+            on_line=on_line,
+            timeout=self._settings.timeout,
+        )
+        if image.image_id not in {stored.image_id for stored in self._store.images()}:
+            raise MismatchError(f"The copy of {image.canonical} is not the image that was read.")
+
+    def _reporter(self, planned: PlannedImage) -> Callable[[str], None]:
+        """Return what turns podman's lines into events: one for each layer that is begun."""
+        sizes = {blob.digest.removeprefix("sha256:"): blob.size for blob in planned.fetch}
+        name = planned.resolved.canonical
+        begun: set[str] = set()
+        self._progress(Event(name, State.PULLING, 0, planned.bytes))
+
+        def report(line: str) -> None:
+            match = _BLOB_LINE.search(line)
+            for digest in sizes if match else ():
+                if digest.startswith(match[1]) and digest not in begun:  # type: ignore[index]  # not None here
+                    begun.add(digest)
+                    done = sum(sizes[d] for d in begun)
+                    self._progress(Event(name, State.PULLING, done, planned.bytes))
+
+        return report

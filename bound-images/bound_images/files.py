@@ -1,0 +1,55 @@
+"""Write small files so that a reader, and a power cut, finds the old content or the new."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from bound_images.errors import BoundImagesError, ReadOnlyError, SpaceError, StorageIOError
+
+_NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+_REFUSED = (1, 13, 30)  # EPERM, EACCES, EROFS
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Put *text* into the file at *path*, readable for all; its directory is made if need be.
+
+    Raises:
+        SpaceError, ReadOnlyError, StorageIOError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fchmod(stream.fileno(), 0o644)
+                os.fsync(stream.fileno())
+            Path(temporary).rename(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise write_error(error, path) from error
+
+
+def write_error(error: OSError, path: Path) -> BoundImagesError:
+    """Return the error for *path*, or the file that *error* names, that cannot be written."""
+    where = str(error.filename or path)
+    text = f"{where} cannot be written: {error.strerror}."
+    if error.errno in _NO_SPACE:
+        return SpaceError(text, path=where, hint="Free some space.")
+    if error.errno in _REFUSED:
+        return ReadOnlyError(text, path=where, hint="Run as root, where it can be written.")
+    return StorageIOError(text, path=where)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,158 @@
+"""From the definitions of a root to the plan of a ``sync``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from bound_images import record as records
+from bound_images import verified
+from bound_images.errors import BoundImagesError, NotFoundError
+from bound_images.events import Event, Progress, State
+from bound_images.options import Policy
+from bound_images.parallel import Failures, for_each
+from bound_images.plan import SyncPlan, plan_sync
+from bound_images.record import Record
+from bound_images.resolve import ResolvedImage, Resolver
+from bound_images.rootfs import Root
+from bound_images.scan import BoundImage, scan
+from bound_images.settings import SyncOptions
+from bound_images.store import ImageStore
+from bound_images.storeimages import StoredImage
+from bound_images.where import state_directory
+
+
+class Planner:
+    """Finds out what the images of a root stand for, and what the store lacks.
+
+    Args:
+        root: The root.
+        store: Its store, None where there is none yet.
+        lock: Its lock file.
+        options: How to go about it.
+        resolver: Asks the source of the images.
+        progress: Told of every image.
+        failures: Told of what cannot be read or resolved.
+    """
+
+    def __init__(
+        self,
+        root: Root,
+        store: ImageStore | None,
+        lock: Path,
+        options: SyncOptions,
+        resolver: Resolver,
+        progress: Progress,
+        failures: Failures,
+    ) -> None:
+        self._root = root
+        self._store = store
+        self._lock = lock
+        self._options = options
+        self._resolver = resolver
+        self._progress = progress
+        self._failures = failures
+        self._stored = store.images() if store else ()
+
+    def plan(self) -> SyncPlan:
+        """Scan, resolve and compare.
+
+        Raises:
+            BoundImagesError: something cannot be read or resolved, and that is not to be survived.
+        """
+        resolved = self._resolve(list(self._bound()))
+        layers = self._store.layers([i.image_id for i in self._stored]) if self._store else {}
+        return plan_sync(
+            resolved,
+            self._stored,
+            trusted=self._trusted(),
+            present_layers={diff_id for image in layers.values() for diff_id in image},
+        )
+
+    def _bound(self) -> Iterator[BoundImage]:
+        found = scan(self._root)
+        self._failures.add(*found.errors)
+        self._failures.stop("Some definitions cannot be read.")
+        for image in found.images:
+            try:
+                yield from self._resolver.expand(image)
+            except BoundImagesError as error:
+                self._failures.add(error.locate(image=image.reference, path=image.sources[0]))
+
+    def _resolve(self, images: list[BoundImage]) -> list[ResolvedImage]:
+        pinned = records.read(self._lock) if self._options.pinned else None
+        resolved = for_each(
+            lambda image: self._resolve_one(image, pinned),
+            images,
+            jobs=self._options.jobs,
+            failures=self._failures,
+        )
+        self._failures.stop("Some images could not be resolved.")
+        return resolved
+
+    def _resolve_one(self, image: BoundImage, pinned: Record | None) -> ResolvedImage:
+        self._progress(Event(image.key, State.RESOLVING))
+        try:
+            if pinned is None:
+                found = self._by_policy(image) or self._not_newer(self._resolver.resolve(image))
+            else:
+                found = self._pinned(image, pinned)
+        except BoundImagesError as error:
+            error.locate(image=image.reference, path=image.sources[0])
+            self._progress(Event(image.key, State.FAILED, detail=error.summary))
+            raise
+        self._progress(Event(image.key, State.RESOLVED, detail=found.digest))
+        return found
+
+    def _pinned(self, image: BoundImage, pinned: Record) -> ResolvedImage:
+        """Return what the lock file says, from the store where it has that."""
+        entry = pinned.find(image.key)
+        if entry is None:
+            raise NotFoundError(
+                f"{self._lock} does not say what {image.key} is.",
+                hint="Run sync or lock without --locked.",
+            )
+        for stored in self._stored:
+            if stored.image_id == entry.image_id:
+                return self._resolver.in_store(image, stored.image_id, entry.digest)
+        return self._resolver.resolve(image, digest=entry.digest)
+
+    def _by_policy(self, image: BoundImage) -> ResolvedImage | None:
+        """Return what is in the store where ``Policy=missing`` or ``never`` is content with it."""
+        policy = image.options.wanted_policy
+        if policy not in (Policy.MISSING, Policy.NEVER):
+            return None
+        if stored := self._named(image.key):
+            return self._resolver.in_store(image, stored.image_id, stored.digest)
+        if policy is Policy.NEVER:
+            raise NotFoundError(
+                f"{image.key} is not in the store, and Policy=never forbids to fetch it."
+            )
+        return None
+
+    def _not_newer(self, found: ResolvedImage) -> ResolvedImage:
+        """Return what is in the store where ``Policy=newer`` finds nothing newer, else *found*."""
+        stored = self._named(found.canonical)
+        if found.image.options.wanted_policy is not Policy.NEWER or stored is None:
+            return found
+        if _seconds(found.created) > stored.created:
+            return found
+        return self._resolver.in_store(found.image, stored.image_id, stored.digest)
+
+    def _named(self, name: str) -> StoredImage | None:
+        return next((image for image in self._stored if name in image.names), None)
+
+    def _trusted(self) -> frozenset[str]:
+        """Return the ids of the images that were whole, and flushed."""
+        if self._options.verify or self._store is None:
+            return frozenset()
+        return verified.read(state_directory(self._store.path))
+
+
+def _seconds(created: str) -> float:
+    """Return RFC 3339 *created* in seconds since 1970, 0 where it is none."""
+    try:
+        return datetime.fromisoformat(created).timestamp()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,188 @@
+"""Start podman and skopeo; the only module that imports `sh`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import sh
+
+from bound_images.errors import CommandError, StallError, ToolError, ToolMissingError
+from bound_images.failures import error_of
+from bound_images.namespace import RUNROOT_FD, die_with_parent, explain_failure
+
+logger = logging.getLogger(__name__)
+# sh logs whole command lines, and puts them into its exceptions.
+logging.getLogger("sh").setLevel(logging.CRITICAL + 1)
+
+TAIL_LINES = 60
+MAX_LINE = 2000
+# Variables that change what a child does or prints, behind the back of the argument list.
+HOSTILE_PREFIXES = ("LD_", "PYTHON", "STORAGE_", "CONTAINER_")
+GRACE_SECONDS = 5.0
+
+Arg = str | Path
+
+
+class Cancelled(Exception):  # noqa: N818 - an interruption, not an error to report
+    """The program was ended because the whole command is being interrupted."""
+
+
+class Runner:
+    """Runs programs and ends those that are still running when the command is interrupted."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, sh.RunningCommand] = {}
+        # Also taken by a signal handler, in a thread that may hold it already.
+        self._lock = threading.RLock()
+        self._cancelled = threading.Event()
+
+    def run(
+        self,
+        program: str,
+        arguments: Sequence[Arg],
+        *,
+        what: str,
+        image: str | None = None,
+        env: Mapping[str, str] | None = None,
+        enter: Callable[[], None] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        allow: tuple[int, ...] = (0,),
+        timeout: float | None = None,
+    ) -> tuple[int, str]:
+        """Run *program* and return its exit status and standard output.
+
+        Args:
+            program: Its name, looked up on PATH.
+            arguments: Its arguments; nothing secret among them.
+            what: What is being done, to begin a message with: "Pulling quay.io/a:1".
+            image: The image concerned, for the error.
+            env: Variables to set besides the inherited ones.
+            enter: What the child does before it becomes the program.
+            on_line: Called with each line of standard error.
+            allow: Exit statuses that are answers.
+            timeout: Seconds after which it is killed.
+
+        Raises:
+            ToolMissingError: *program* is not on PATH.
+            StallError: *timeout* has passed.
+            BoundImagesError: the program failed; the class says how.
+            Cancelled: `cancel` was called.
+        """
+        command = _command(program)
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+
+        def keep(line: str) -> None:
+            tail.append(line.rstrip("\n")[:MAX_LINE])
+            if on_line is not None:
+                on_line(tail[-1])
+
+        logger.debug("+ %s %s", program, " ".join(map(str, arguments)))
+        output: list[str] = []
+        running = self._start(command, arguments, keep, output, env, enter, timeout)
+        try:
+            running.wait()
+        except sh.TimeoutException as error:
+            raise StallError(
+                f"{what} took longer than {timeout:g} seconds.", image=image
+            ) from error
+        except sh.ErrorReturnCode as error:
+            status = int(error.exit_code)
+            if self._cancelled.is_set():
+                raise Cancelled from error
+            if status not in allow:
+                # `from None`: the exception of sh holds the whole output and command line.
+                raise error_of(what, status, "\n".join(tail), image=image) from None
+            return status, "".join(output)
+        finally:
+            with self._lock:
+                self._running.pop(id(running), None)
+        return 0, "".join(output)
+
+    def cancel(self) -> None:
+        """End all running programs, at first politely, and let no further one start."""
+        self._cancelled.set()
+        self._signal(signal.SIGTERM)
+        insist = threading.Timer(GRACE_SECONDS, self._signal, (signal.SIGKILL,))
+        insist.daemon = True
+        insist.start()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until the command is interrupted.
+
+        Raises:
+            Cancelled: it was.
+        """
+        if self._cancelled.wait(seconds):
+            raise Cancelled
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock:
+            running = list(self._running.values())
+        for command in running:
+            with contextlib.suppress(ProcessLookupError):
+                command.signal(number)
+
+    def _start(
+        self,
+        command: sh.Command,
+        arguments: Sequence[Arg],
+        keep: Callable[[str], None],
+        output: list[str],
+        env: Mapping[str, str] | None,
+        enter: Callable[[], None] | None,
+        timeout: float | None,
+    ) -> sh.RunningCommand:
+        with self._lock:
+            if self._cancelled.is_set():
+                raise Cancelled
+            try:
+                running = command(
+                    *map(str, arguments),
+                    _env={**child_environment(), **(env or {})},
+                    _preexec_fn=enter or die_with_parent,
+                    _pass_fds={RUNROOT_FD} if enter else set(),
+                    _out=lambda text: output.append(text),  # sh cannot look into a built-in
+                    _err=keep,
+                    _tty_out=False,
+                    _encoding="utf-8",
+                    _decode_errors="surrogateescape",
+                    _new_session=True,
+                    _bg=True,
+                    _bg_exc=False,
+                    _timeout=timeout,
+                    _return_cmd=True,
+                )
+            except sh.ForkException as error:
+                raise _namespace_error(error) from None
+            self._running[id(running)] = running
+            return running
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for programs: ours, without what would change their behaviour."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(HOSTILE_PREFIXES)}
+    return {**kept, "LC_ALL": "C.UTF-8"}
+
+
+def _command(program: str) -> sh.Command:
+    try:
+        return sh.Command(program)
+    except sh.CommandNotFound as error:
+        raise ToolMissingError(program) from error
+
+
+def _namespace_error(error: sh.ForkException) -> ToolError | CommandError:
+    text = str(error).strip().splitlines()[-1]
+    number = next((int(word) for word in text.replace("]", " ").split() if word.isdigit()), 0)
+    return ToolError(
+        "The private mount namespace for the store cannot be made.",
+        details=text,
+        hint=explain_failure(number),
+    )

@@ -1,0 +1,59 @@
+"""Where things are by default: the store of a root, its records, and what a root is called."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import W_OK, access
+from pathlib import Path, PurePosixPath
+
+from bound_images.errors import NotFoundError
+from bound_images.rootfs import Root
+
+# The link in the image, and what it leads to on an ostree host.
+STORE_LINK = PurePosixPath("/usr/lib/bootc/storage")
+_DEPLOYMENT = re.compile(r"[0-9a-f]{64}\.[0-9]+")
+
+
+def default_store(root: Root) -> Path:
+    """Return where the store of *root* is, by its link ``/usr/lib/bootc/storage``.
+
+    Raises:
+        NotFoundError: *root* has no such link.
+    """
+    if not root.resolve(STORE_LINK).exists and len(root.resolve(STORE_LINK).chain) == 1:
+        raise NotFoundError(
+            f"{root.path} has no {STORE_LINK}.",
+            hint="Make it a link to ../../../sysroot/ostree/bootc/storage, or give --store.",
+            path=str(root.path),
+        )
+    return root.host_path(STORE_LINK)
+
+
+def state_directory(store: Path) -> Path:
+    """Return the directory beside *store* for records, the lock, and blobs in flight."""
+    return store.parent / "bound-images"
+
+
+def default_lock(store: Path, root_id: str) -> Path:
+    """Return the lock file for the root called *root_id*."""
+    return state_directory(store) / f"{root_id}.json"
+
+
+def root_id(root: Root) -> str:
+    """Return what *root* is called: ``CHECKSUM.SERIAL`` for a deployment, else by its path."""
+    path = root.path.resolve()
+    if _DEPLOYMENT.fullmatch(path.name):
+        return path.name
+    return f"root-{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+
+
+@contextmanager
+def private_directory() -> Iterator[Path]:
+    """Yield a directory that only this user can read, on a tmpfs where there is one."""
+    parent = "/run" if access("/run", W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="bound-images-", dir=parent) as directory:
+        yield Path(directory)
