@@ -28,6 +28,7 @@ COMMANDS = {
     "du": "bootc_orch.cli.inspect",
     "explain": "bootc_orch.cli.inspect",
     "gc": "bootc_orch.cli.inspect",
+    "bound-images": "bootc_orch.cli.bound",
 }
 INTERRUPTED = (129, 130, 143)
 
