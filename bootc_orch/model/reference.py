@@ -90,7 +90,7 @@ class ImageReference:
     @property
     def digest(self) -> Digest | None:
         """The digest that the name pins, or None."""
-        parsed = DockerReference.parse(self.name)
+        parsed = DockerReference.parse(self._split_store()[1])
         try:
             return Digest.parse(parsed.digest) if parsed and parsed.digest else None
         except InvalidImageError:  # sha512: no image of ours can have it
@@ -117,17 +117,28 @@ class ImageReference:
         A name that a registry could have comes out in full, ``docker.io/library/`` included, as
         bootc writes it.  (Unlike bootc, not for transports whose names are paths.)
         """
-        parsed = None if self.transport.names_a_path else DockerReference.parse(self.name)
+        store, name = self._split_store()
+        parsed = None if self.transport.names_a_path else DockerReference.parse(name)
         if parsed is not None:
-            return replace(self, name=str(replace(parsed, tag=tag, digest=None)))
-        name = self.name.partition("@")[0]
-        base, colon, _ = name.rpartition(":")
-        return replace(self, name=f"{base if colon else name}:{tag}")
+            return replace(self, name=store + str(replace(parsed, tag=tag, digest=None)))
+        name = name.partition("@")[0]
+        base, colon, old_tag = name.rpartition(":")
+        has_tag = colon and "/" not in old_tag
+        return replace(self, name=f"{store}{base if has_tag else name}:{tag}")
 
     def with_digest(self, digest: Digest) -> Self:
         """Return the reference pinned to *digest*; a tag stays where it is."""
-        base, at, _ = self.name.rpartition("@")
-        return replace(self, name=f"{base if at else self.name}@{digest}")
+        store, name = self._split_store()
+        base, at, _ = name.rpartition("@")
+        return replace(self, name=f"{store}{base if at else name}@{digest}")
+
+    def _split_store(self) -> tuple[str, str]:
+        """Split what says which store, ``[driver@root+runroot:options]``, from the name in it."""
+        if self.transport is Transport.CONTAINERS_STORAGE and self.name.startswith("["):
+            store, bracket, name = self.name.partition("]")
+            if bracket:
+                return store + bracket, name
+        return "", self.name
 
 
 class SignatureKind(StrEnum):
