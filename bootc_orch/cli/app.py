@@ -30,6 +30,8 @@ COMMANDS = {
     "gc": "bootc_orch.cli.inspect",
     "bound-images": "bootc_orch.cli.bound",
 }
+# Set by the shell's completion; names what it wants, such as ``source_bash``.
+COMPLETION_VARIABLE = "_BOOTC_ORCH_COMPLETE"
 INTERRUPTED = (129, 130, 143)
 
 
@@ -95,6 +97,11 @@ def main() -> None:
     _prepare_process()
     try:
         install_signal_handlers()
+        if COMPLETION_VARIABLE in os.environ:
+            from typer import completion
+
+            completion.completion_init()  # type: ignore[attr-defined]
+            app(prog_name="bootc-orch")
         app()
     except SystemExit as ending:
         if isinstance(ending.code, int) and ending.code in INTERRUPTED:

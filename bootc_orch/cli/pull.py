@@ -84,6 +84,7 @@ def pull(
         VarContentChoice,
         typer.Option(
             "--var-content",
+            metavar="auto|keep|factory",
             help="What becomes of /var in derived layers: kept, moved below "
             "/usr/share/factory/var, or as this version of ostree needs it.",
         ),

@@ -1,0 +1,1 @@
+complete --command bootc-orch --no-files --arguments "(env _BOOTC_ORCH_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) bootc-orch)" --condition "env _BOOTC_ORCH_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) bootc-orch"
