@@ -43,9 +43,10 @@ from bootc_orch.ops.lock import DEFAULT_TIMEOUT, locked
 from bootc_orch.ops.merge import LayerTree, Merged, merge, merge_commit
 from bootc_orch.ops.progress import Progress, Step, Transfer
 from bootc_orch.ops.publish import LayersVanishedError, Publication, publish
+from bootc_orch.ops.recover import recover
 from bootc_orch.ops.signature import commit_verifier
 from bootc_orch.ops.source import Source, retrying
-from bootc_orch.ops.staging import Staging, object_mode, open_staging, recover
+from bootc_orch.ops.staging import Staging, object_mode, open_staging
 from bootc_orch.ops.store import (
     CONFIG_KEY,
     DIGEST_KEY,
@@ -437,12 +438,15 @@ def _plan(repo: Repo, image: OpenedImage, previous: Manifest | None) -> PullPlan
 
 
 def _collect(repo: Repo) -> None:
-    """Remove layers that no image needs; where others are at work, the last of them does it."""
-    from bootc_orch.ops.prune import collect_garbage
+    """Remove refs of layers that no image needs; their objects go when garbage is collected.
+
+    Where other processes use the repository, the last of them does it.
+    """
+    from bootc_orch.ops.prune import delete_layers, unused_layers
 
     try:
         with locked(repo.path, exclusive=True, timeout=0):
-            collect_garbage(repo)
+            delete_layers(repo, unused_layers(repo))
     except LockedError:
         logger.info("Other processes use the repository; unused layers are removed later.")
 
@@ -473,7 +477,7 @@ class _Job:
         commits |= layers
         self.progress.step(Step.PUBLISHING)
         commit = self._commit(trees, merged, commits)
-        self._publish(plan, trees, merged, commits, commit)
+        self._publish(plan, trees, commits, commit)
         warnings = self._warnings(plan, imported, merged)
         for text in warnings:
             self.progress.warning(text)
@@ -544,7 +548,6 @@ class _Job:
         for digest, before, after in zip(derived, layers, merged.layers, strict=True):
             if before.root != after:
                 moved[digest] = self._relabelled(trees, commits[digest], after)
-                self.staging.set_ref(blob_ref(digest), moved[digest])
         return merged, moved
 
     def _relabelled(self, trees: Trees, commit: str, root: Directory) -> str:
@@ -570,26 +573,21 @@ class _Job:
         )
 
     def _publish(
-        self,
-        plan: PullPlan,
-        trees: Trees,
-        merged: Merged,
-        commits: Mapping[Digest, str],
-        commit: str,
+        self, plan: PullPlan, trees: Trees, commits: Mapping[Digest, str], commit: str
     ) -> None:
-        refs = []
-        for entry in plan.layers:
-            ref = blob_ref(entry.layer.descriptor.digest)
-            wanted = commits[entry.layer.descriptor.digest]
-            if entry.action is not LayerAction.PRESENT or wanted != entry.commit:
-                self.staging.set_ref(ref, wanted)
-                refs.append(ref)
+        present = {
+            entry.layer.descriptor.digest: entry.commit
+            for entry in plan.chosen(LayerAction.PRESENT)
+        }
         publication = Publication(
-            layer_refs=tuple(refs),
+            new_layers={
+                blob_ref(digest): layer
+                for digest, layer in commits.items()
+                if present.get(digest) != layer
+            },
             layers={blob_ref(digest): layer for digest, layer in commits.items()},
             image_ref=image_ref(self.options.target or self.reference.image),
             commit=commit,
-            root=merged.root.tree,
         )
         record_verified(self.repo, commit, _verified(plan))
         publish(publication, trees, self.staging, self.repo)

@@ -9,27 +9,22 @@ in between, and removes it.
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootc_orch.errors import OrchError, ReadOnlyError, ToolError
+from bootc_orch.errors import ReadOnlyError, ToolError
 from bootc_orch.model.refs import BLOB_PREFIX
 from bootc_orch.stream.objects import Mode, ObjectStore
 from bootc_orch.tools.ostree import Repo
 
-logger = logging.getLogger(__name__)
-
 PREFIX = "bootc-orch-"
-_LOCK = "lock"
-_BOOT = "boot-id"
-_LOCKLESS_SECONDS = 60.0
+LOCK_NAME = "lock"
+_BOOT_NAME = "boot-id"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -46,6 +41,12 @@ class Staging:
     path: Path
     repo: Path
     store: ObjectStore
+
+    def layer_refs(self) -> dict[str, str]:
+        """Return the refs of the layers that were finished here, and their commits."""
+        heads = self.repo / "refs/heads"
+        files = (file for file in (heads / BLOB_PREFIX).rglob("*") if file.is_file())
+        return {str(file.relative_to(heads)): file.read_text().strip() for file in files}
 
     def set_ref(self, ref: str, commit: str) -> None:
         """Point *ref* of the staging repository to *commit*; atomic."""
@@ -90,75 +91,33 @@ def open_staging(repo: Repo) -> Iterator[Staging]:
     mode = object_mode(repo)
     path = repo.path / "tmp" / f"{PREFIX}{secrets.token_hex(8)}"
     path.mkdir(mode=0o700)
-    lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        (path / _BOOT).write_text(_BOOT_ID.read_text())
-        store = ObjectStore(path / "repo", mode, ObjectStore(repo.path, mode))
+        (path / _BOOT_NAME).write_text(_BOOT_ID.read_text())
         _make_repository(path / "repo", mode, repo.path)
-        yield Staging(path, path / "repo", store)
+        yield _staging(path, mode, repo)
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
 
 
-def recover(repo: Repo) -> None:
-    """Take over the finished layers of pulls that died, and remove what they left.
+def reopen_staging(path: Path, repo: Repo) -> Staging | None:
+    """Return the staging repository that another process left at *path*, if it can be used.
 
-    Raises:
-        OSError: the leftovers cannot be removed.
+    What was written before a process died is there as long as the machine runs; after a restart it
+    may be there in part.
     """
-    for path in sorted((repo.path / "tmp").glob(f"{PREFIX}*")):
-        if path.is_dir():
-            with _abandoned(path) as abandoned:
-                if abandoned:
-                    _salvage(path, repo)
-                    shutil.rmtree(path)
-
-
-@contextmanager
-def _abandoned(path: Path) -> Iterator[bool]:
-    """Say whether no process works in *path*, and keep others from it meanwhile."""
     try:
-        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:  # its owner has just made it, or just removed it, or died in between
-        yield _age(path) > _LOCKLESS_SECONDS
-        return
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
-    finally:
-        os.close(lock)
-
-
-def _age(path: Path) -> float:
-    """Seconds since *path* changed; nothing for what has gone."""
-    try:
-        return time.time() - path.lstat().st_mtime
+        same_boot = (path / _BOOT_NAME).read_text() == _BOOT_ID.read_text()
     except FileNotFoundError:
-        return 0.0
+        return None
+    return _staging(path, object_mode(repo), repo) if same_boot else None
 
 
-def _salvage(path: Path, repo: Repo) -> None:
-    """Publish the layers that were finished in the staging repository at *path*.
-
-    A layer has its ref there only after it was verified, and what was written before a process
-    died is there as long as the machine runs; after a restart it may be there in part.
-    """
-    heads = path / "repo/refs/heads"
-    refs = [
-        str(file.relative_to(heads)) for file in (heads / BLOB_PREFIX).rglob("*") if file.is_file()
-    ]
-    try:
-        same_boot = (path / _BOOT).read_text() == _BOOT_ID.read_text()
-        if refs and same_boot:
-            repo.pull_local(path / "repo", sorted(refs), verify_bindings=False)
-            logger.info("Took over %d layers of a pull that was cut off.", len(refs))
-    except (OrchError, OSError) as error:
-        logger.info("What a pull that was cut off left is not usable: %s", error)
+def _staging(path: Path, mode: Mode, repo: Repo) -> Staging:
+    store = ObjectStore(path / "repo", mode, ObjectStore(repo.path, mode))
+    return Staging(path, path / "repo", store)
 
 
 def _make_repository(path: Path, mode: Mode, parent: Path) -> None:

@@ -127,13 +127,16 @@ class ObjectStore:
         repository: The repository.
         mode: How it keeps content.
         lower: A repository whose objects need not be written again.
+
+    Attributes:
+        content_suffix: What the names of content objects end in, with its dot.
     """
 
     def __init__(self, repository: Path, mode: Mode, lower: ObjectStore | None = None) -> None:
         self.repository = repository
         self.mode = mode
         self.lower = lower
-        self._suffix = ".filez" if mode is Mode.ARCHIVE else ".file"
+        self.content_suffix = ".filez" if mode is Mode.ARCHIVE else ".file"
         self._root = f"{repository}/objects/"
         self._busy: dict[str, object] = {}
 
@@ -143,7 +146,7 @@ class ObjectStore:
 
     def file_path(self, checksum: str) -> str:
         """Return where a content object lies."""
-        return f"{self._root}{checksum[:2]}/{checksum[2:]}{self._suffix}"
+        return f"{self._root}{checksum[:2]}/{checksum[2:]}{self.content_suffix}"
 
     def has(self, checksum: str, extension: str) -> bool:
         """Say whether a metadata object is there, or in the lower store."""
@@ -238,12 +241,12 @@ class ObjectStore:
         except FileNotFoundError as error:
             if self.lower is not None:
                 return self.lower.open_file(checksum)
-            raise self._missing(f"{checksum}{self._suffix}") from error
+            raise self._missing(f"{checksum}{self.content_suffix}") from error
         try:
             return self._open_file(path, status)
         except (InvalidImageError, OSError) as error:
             raise StoreDamagedError(
-                f"The object {checksum}{self._suffix} in {self.repository} cannot be read: {error}",
+                f"The object {checksum}{self.content_suffix} in {self.repository} cannot be read: {error}",
                 path=str(path),
             ) from error
 

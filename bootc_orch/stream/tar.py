@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 from zlib import adler32
@@ -38,6 +39,8 @@ FIFO = b"6"
 _TYPES = frozenset((REGULAR, HARDLINK, SYMLINK, CHARACTER_DEVICE, BLOCK_DEVICE, DIRECTORY, FIFO))
 _REGULAR_ALIASES = frozenset((b"\0", b"7"))
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
+_DIALECTS = (b"ustar\0", b"ustar ")
+_NO_RECORDS: dict[bytes, bytes] = {}
 _SCHILY = b"SCHILY.xattr."
 _LIBARCHIVE = b"LIBARCHIVE.xattr."
 
@@ -195,7 +198,7 @@ class TarReader:
         """Interpret one header; None for one that only describes the next."""
         _verify_checksum(block)
         kind = block[156:157]
-        size = _number(block, 124, 12, "size")
+        size = _number(block[124:136], "size")
         if not 0 <= size <= SIZE_MAX:
             raise InvalidImageError(f"A tar header has the size {size}.")
         if kind in b"xgLK":
@@ -204,10 +207,7 @@ class TarReader:
         if kind == b"V":
             self._expect_content(size)
             return None
-        long, pax = self._long, self._pax or {}
-        self._long, self._pax = {}, None
-        name = _one_of(long.get(b"L"), pax.get(b"path"), _name(block), "name")
-        link = _one_of(long.get(b"K"), pax.get(b"linkpath"), _text(block, 157, 100), "link target")
+        name, link, pax = self._names(block)
         kind = _type(kind, name)
         size = _size(size, pax, name)
         if size and kind != REGULAR:
@@ -217,14 +217,24 @@ class TarReader:
             kind,
             name,
             size,
-            _number(block, 100, 8, "mode") & 0o7777,
-            _owner(block, 108, pax.get(b"uid"), name),
-            _owner(block, 116, pax.get(b"gid"), name),
+            _number(block[100:108], "mode") & 0o7777,
+            _owner(block[108:116], pax.get(b"uid"), name),
+            _owner(block[116:124], pax.get(b"gid"), name),
             _modified(block, pax.get(b"mtime")),
             link,
             _xattrs(pax, name) if pax else (),
             start,
         )
+
+    def _names(self, block: bytes) -> tuple[bytes, bytes, dict[bytes, bytes]]:
+        """Return name, link target and PAX records of the member that *block* begins."""
+        name, link = _name(block), _text(block, 157, 100)
+        if not self._long and self._pax is None:
+            return name, link, _NO_RECORDS
+        long, pax = self._long, self._pax or {}
+        self._long, self._pax = {}, None
+        name = _one_of(long.get(b"L"), pax.get(b"path"), name, "name")
+        return name, _one_of(long.get(b"K"), pax.get(b"linkpath"), link, "link target"), pax
 
     def _expect_content(self, size: int) -> None:
         self._unread = size
@@ -256,22 +266,27 @@ def _verify_checksum(block: bytes) -> None:
     Adler-32 holds that sum, plus one, in its low half as long as it stays below 65521: each half
     of a header does, and C adds up faster than Python.
     """
+    stated = block[148:156]
     total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
-    total += 8 * 0x20 - sum(block[148:156])
-    if _number(block, 148, 8, "checksum") != total:
+    total += 8 * 0x20 - sum(stated)
+    # Nearly every writer formats it like this, and comparing is faster than parsing.
+    if stated != b"%06o\0 " % total and _number(stated, "checksum") != total:
         raise InvalidImageError("A tar header has a wrong checksum, or this is no tar archive.")
-    if block[257:263] not in (b"ustar\0", b"ustar ") and block[257:265] != bytes(8):
+    if block[257:263] not in _DIALECTS and block[257:265] != bytes(8):
         raise InvalidImageError("A tar header is of an unknown dialect.")
 
 
-def _number(block: bytes, start: int, length: int, what: str) -> int:
-    """Read a number field: octal digits, or GNU's base 256 where the first bit is set."""
-    field = block[start : start + length]
+@lru_cache(maxsize=4096)
+def _number(field: bytes, what: str) -> int:
+    """Read a number field: octal digits, or GNU's base 256 where the first bit is set.
+
+    Modes, owners and dates repeat all through an archive, hence the cache.
+    """
     first = field[0]
     if first & 0x80:
         negative = first == 0xFF
         value = int.from_bytes(field if negative else bytes([first & 0x7F]) + field[1:], "big")
-        return value - (1 << 8 * length) if negative else value
+        return value - (1 << 8 * len(field)) if negative else value
     digits = field.split(b"\0", 1)[0].strip(b" ")
     if not digits:
         return 0
@@ -284,7 +299,8 @@ def _number(block: bytes, start: int, length: int, what: str) -> int:
 
 
 def _text(block: bytes, start: int, length: int) -> bytes:
-    return block[start : start + length].split(b"\0", 1)[0]
+    end = block.find(b"\0", start, start + length)
+    return block[start : start + length if end < 0 else end]
 
 
 def _name(block: bytes) -> bytes:
@@ -333,8 +349,8 @@ def _size(stated: int, pax: dict[bytes, bytes], name: bytes) -> int:
     return size
 
 
-def _owner(block: bytes, start: int, pax: bytes | None, name: bytes) -> int:
-    value = _number(block, start, 8, "owner") if pax is None else _decimal(pax, "owner")
+def _owner(field: bytes, pax: bytes | None, name: bytes) -> int:
+    value = _number(field, "owner") if pax is None else _decimal(pax, "owner")
     if not 0 <= value <= ID_MAX:
         raise InvalidImageError(f"{printable(name)} has the impossible owner or group {value}.")
     return value
@@ -343,7 +359,7 @@ def _owner(block: bytes, start: int, pax: bytes | None, name: bytes) -> int:
 def _modified(block: bytes, pax: bytes | None) -> bool:
     """Say whether the modification time is positive; nonsense is not."""
     if pax is None:
-        return _number(block, 136, 12, "modification time") > 0
+        return _number(block[136:148], "modification time") > 0
     try:
         return float(pax) > 0
     except ValueError:

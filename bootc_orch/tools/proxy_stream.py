@@ -13,6 +13,8 @@ from bootc_orch.errors import LimitError, MismatchError, StallError
 from bootc_orch.tools.proxy_timers import Patience, Timers
 
 PIPE_BYTES = 1024 * 1024
+# Making a pipe larger takes nearly a millisecond, which a small blob does not give back.
+LARGE_BYTES = 512 * 1024
 _READ_BYTES = 256 * 1024
 
 
@@ -48,8 +50,9 @@ class BlobStream:
         self.ended = False
         self.abandoned = False
         os.set_blocking(descriptor, False)
-        with contextlib.suppress(PermissionError):  # beyond what a user may have in pipes
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        if size is None or size > LARGE_BYTES:
+            with contextlib.suppress(PermissionError):  # beyond what a user may have in pipes
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def read(self, count: int = _READ_BYTES, /) -> bytes:
         """Return some bytes, at most *count*; none at all only at the end of a whole blob.
