@@ -11,6 +11,7 @@ import logging
 import os
 import select
 import socket
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 MAX_REQUEST = 32 * 1024  # the proxy cuts a longer one off
 MAX_REPLY = 1024 * 1024
 MAX_DESCRIPTORS = 8
+_INT = struct.Struct("i")
 # A dying process closes its descriptors one after the other.
 _END_MILLISECONDS = 100
 
@@ -135,25 +137,36 @@ class Channel:
     def _receive(self, method: str, timeout: float) -> tuple[bytes, tuple[int, ...]]:
         try:
             self._socket.settimeout(timeout)
-            data, received, flags, _ = socket.recv_fds(
-                self._socket, MAX_REPLY, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            # Not socket.recv_fds: it drops the flag, and children would inherit what arrives.
+            data, ancillary, flags, _ = self._socket.recvmsg(
+                MAX_REPLY, socket.CMSG_LEN(MAX_DESCRIPTORS * _INT.size), socket.MSG_CMSG_CLOEXEC
             )
         except TimeoutError as error:
             self.shut_down()
             raise StallError(f"skopeo did not answer {method} within {timeout:g} s.") from error
         except OSError as error:
             raise self._ended(method) from error
+        received = _descriptors(ancillary)
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             _close(received)
             self.shut_down()
             raise ProxyError(f"skopeo's answer to {method} is too large.")
         if not data:
             raise self._ended(method)
-        return data, tuple(received)
+        return data, received
 
     def _ended(self, method: str) -> TransientError:
         self.shut_down()
         return TransientError(f"skopeo ended before it answered {method}.")
+
+
+def _descriptors(ancillary: Iterable[tuple[int, int, bytes]]) -> tuple[int, ...]:
+    return tuple(
+        descriptor
+        for level, kind, data in ancillary
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+        for (descriptor,) in _INT.iter_unpack(data[: len(data) - len(data) % _INT.size])
+    )
 
 
 def _parse(data: bytes, method: str, subject: str, descriptors: tuple[int, ...]) -> Reply:

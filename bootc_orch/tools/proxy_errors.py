@@ -141,6 +141,7 @@ RULES = (
         r"no such image",
         r"tag .* not found",
         r"no such file or directory",
+        r"archive file not found",
         hint="Check the name, the tag and the transport.",
     ),
     _rule(

@@ -50,7 +50,7 @@ class BlobStream:
         self.ended = False
         self.abandoned = False
         os.set_blocking(descriptor, False)
-        if size is None or size > LARGE_BYTES:
+        if size is not None and size > LARGE_BYTES:
             with contextlib.suppress(PermissionError):  # beyond what a user may have in pipes
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
