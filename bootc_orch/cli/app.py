@@ -21,9 +21,23 @@ from bootc_orch.cli.boundary import Interrupted, ReportingGroup, install_signal_
 # The name of each command, and the module whose `app` has it.  An app that is itself the group of
 # that name stands under GROUPS.  The order is that of the help text.
 GROUPS = {
+    "install": "bootc_orch.cli.install",
     "image": "bootc_orch.cli.image",
 }
 COMMANDS = {
+    "status": "bootc_orch.cli.host",
+    "upgrade": "bootc_orch.cli.update",
+    "update": "bootc_orch.cli.update",
+    "switch": "bootc_orch.cli.update",
+    "rollback": "bootc_orch.cli.host",
+    "edit": "bootc_orch.cli.host",
+    "usr-overlay": "bootc_orch.cli.host",
+    "usroverlay": "bootc_orch.cli.host",
+    "deploy": "bootc_orch.cli.update",
+    "pin": "bootc_orch.cli.host",
+    "unpin": "bootc_orch.cli.host",
+    "cleanup": "bootc_orch.cli.host",
+    "kargs": "bootc_orch.cli.host",
     "layers": "bootc_orch.cli.inspect",
     "du": "bootc_orch.cli.inspect",
     "explain": "bootc_orch.cli.inspect",

@@ -69,21 +69,25 @@ def _kernels(tree: CommitTree) -> Iterator[tuple[str, dict[bytes, bytes]]]:
             yield safe_text(version, what="The version of the kernel"), files
 
 
+def boot_bytes_needed(sysroot: Sysroot, repo: Repo, files: BootFiles) -> int:
+    """Return how much *files* take in ``/boot``: nothing if a deployment has the same ones."""
+    stored = any(_has(repo, one.checksum, files) for one in sysroot.deployments().all)
+    return 0 if stored else files.size
+
+
 def require_boot_space(sysroot: Sysroot, repo: Repo, files: BootFiles) -> None:
-    """Make sure that ``/boot`` can take *files*, unless it has them already.
+    """Make sure that ``/boot`` can take *files*.
 
     Raises:
         SpaceError: it cannot.
     """
-    for deployment in sysroot.deployments().all:
-        if _has(repo, deployment.checksum, files):
-            return
+    needed = boot_bytes_needed(sysroot, repo, files)
     boot = os.statvfs(sysroot.path / "boot")
     free = boot.f_bavail * boot.f_frsize
-    if free < files.size + RESERVE:
+    if needed and free < needed + RESERVE:
         raise SpaceError(
             f"{sysroot.path / 'boot'} has {free} bytes free, but kernel and initramfs "
-            f"{files.version} need {files.size}.",
+            f"{files.version} need {needed}.",
             hint="Remove the rollback deployment with: bootc-orch cleanup --rollback",
             path=str(sysroot.path / "boot"),
         )

@@ -16,7 +16,7 @@ from bootc_orch.tools.sysroot import Sysroot
 logger = logging.getLogger(__name__)
 
 
-def collect(sysroot: Sysroot, progress: Progress, options: bound.BoundOptions) -> None:
+def collect(sysroot: Sysroot, progress: Progress) -> None:
     """Remove images that no deployment follows, layers and objects that nothing reaches.
 
     What cannot be collected is reported and left: the system that boots does not depend on it.
@@ -37,7 +37,7 @@ def collect(sysroot: Sysroot, progress: Progress, options: bound.BoundOptions) -
                 f"Pruned images: {len(undeployed.refs)} (layers: {len(swept.layers)}, "
                 f"objsize: {swept.pruned.freed or '0 bytes'})"
             )
-        bound.collect(sysroot, options, progress)
+        bound.collect(sysroot, progress)
     except OrchError as error:
         progress.warning(f"Not everything could be cleaned up: {error.summary}")
         logger.debug("cleanup", exc_info=error)

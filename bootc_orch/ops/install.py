@@ -110,7 +110,8 @@ def install(
         if bound.is_bound(tree):
             progress.step(Step.BOUND_IMAGES)
             with checked_out(repo, pulled.commit) as root:
-                apps = bound.prepare(root, sysroot, bound_options, progress)
+                name = bound.next_name(sysroot, request.stateroot, pulled.commit)
+                apps = bound.prepare(root, sysroot, name, bound_options, progress)
         progress.step(Step.DEPLOYING)
         kargs = (*host_kargs, *(image_kargs(tree) or ()), *request.kargs)
         deployed = deploy(

@@ -33,16 +33,14 @@ def image_kargs(tree: CommitTree, *, machine: str | None = None) -> tuple[str, .
     return tuple(found)
 
 
-def upgraded_kargs(
-    repo: Repo, tree: CommitTree, replaced: Deployment, *, current: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Carry the arguments *current* from *replaced* over to the image of *tree*.
+def upgraded_kargs(repo: Repo, tree: CommitTree, replaced: Deployment) -> tuple[str, ...]:
+    """Carry the arguments of *replaced* over to the image of *tree*.
 
     Raises:
         InvalidImageError: a ``kargs.d`` file of either image cannot be understood.
     """
     old = image_kargs(CommitTree(repo, replaced.checksum)) or ()
-    return merge_image_kargs(current, old=old, new=image_kargs(tree))
+    return merge_image_kargs(replaced.kargs, old=old, new=image_kargs(tree))
 
 
 def _text(data: bytes | None, source: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bootc_orch.errors import OrchError
 from bootc_orch.model.deployment import Deployment, Deployments
@@ -19,6 +21,7 @@ from bootc_orch.model.manifest import ImageConfig
 from bootc_orch.model.origin import OriginKind
 from bootc_orch.model.reference import OstreeImageReference
 from bootc_orch.model.timestamp import parse_rfc3339
+from bootc_orch.ops import bound
 from bootc_orch.ops.store import ImageState, commit_state
 from bootc_orch.tools.mounts import is_read_only
 from bootc_orch.tools.ostree import Repo
@@ -35,14 +38,14 @@ def read_host(sysroot: Sysroot) -> Host:
     deployments = sysroot.deployments()
     booted = deployments.booted
     if booted is None:
-        others = tuple(entry_status(repo, one) for one in deployments.all)
+        others = tuple(entry_status(sysroot, repo, one) for one in deployments.all)
         return Host(HostSpec(), others=others, read_only=is_read_only(sysroot.path))
     return Host(
         _spec(deployments),
-        staged=_entry(repo, deployments.staged),
-        booted=_entry(repo, booted),
-        rollback=_entry(repo, deployments.rollback),
-        others=tuple(entry_status(repo, one) for one in deployments.others),
+        staged=_entry(sysroot, repo, deployments.staged),
+        booted=_entry(sysroot, repo, booted),
+        rollback=_entry(sysroot, repo, deployments.rollback),
+        others=tuple(entry_status(sysroot, repo, one) for one in deployments.others),
         rollback_queued=deployments.rollback_queued,
         usr_overlay=UsrOverlay.of(booted.unlocked),
         read_only=is_read_only(sysroot.path),
@@ -59,7 +62,12 @@ def is_ostree_system(path: Path) -> bool:
     return (path / "ostree/repo").is_dir() or (path == Path("/") and is_booted())
 
 
-def entry_status(repo: Repo, deployment: Deployment) -> EntryStatus:
+def only_booted(host: Host) -> Host:
+    """Leave out everything but what is running."""
+    return replace(host, staged=None, rollback=None, others=(), rollback_queued=False)
+
+
+def entry_status(sysroot: Sysroot, repo: Repo, deployment: Deployment) -> EntryStatus:
     """Describe one deployment; what its commit does not tell is left out with a warning."""
     origin = deployment.origin
     image = followed_image(deployment)
@@ -77,6 +85,7 @@ def entry_status(repo: Repo, deployment: Deployment) -> EntryStatus:
         pinned=deployment.pinned,
         download_only=deployment.locked,
         refspec=origin.refspec if origin.kind is not OriginKind.CONTAINER else None,
+        bound_images=_bound_images(sysroot, deployment),
     )
 
 
@@ -87,8 +96,8 @@ def followed_image(deployment: Deployment) -> OstreeImageReference | None:
     return OstreeImageReference.parse(deployment.origin.container)
 
 
-def _entry(repo: Repo, deployment: Deployment | None) -> EntryStatus | None:
-    return entry_status(repo, deployment) if deployment is not None else None
+def _entry(sysroot: Sysroot, repo: Repo, deployment: Deployment | None) -> EntryStatus | None:
+    return entry_status(sysroot, repo, deployment) if deployment is not None else None
 
 
 def _spec(deployments: Deployments) -> HostSpec:
@@ -103,6 +112,14 @@ def _state(repo: Repo, deployment: Deployment) -> ImageState | None:
     except OrchError as error:
         logger.warning("Deployment %s: %s", deployment.name, error.summary)
         return None
+
+
+def _bound_images(sysroot: Sysroot, deployment: Deployment) -> tuple[dict[str, Any], ...]:
+    try:
+        return bound.recorded(sysroot, deployment)
+    except OrchError as error:
+        logger.warning("Deployment %s: %s", deployment.name, error.summary)
+        return ()
 
 
 def _image(reference: OstreeImageReference, digest: str, config: ImageConfig) -> ImageStatus:

@@ -19,12 +19,13 @@ from bootc_orch.model.deployment import Deployment, Deployments
 from bootc_orch.model.kargs import KargsEdit, edit_kargs
 from bootc_orch.model.origin import Origin, OriginKind
 from bootc_orch.model.reference import OstreeImageReference
+from bootc_orch.model.safe_text import safe_stateroot
 from bootc_orch.ops import bound
 from bootc_orch.ops.boot_files import find_boot_files, require_boot_space
 from bootc_orch.ops.cleanup import collect
 from bootc_orch.ops.deploy import DeployRequest, deploy
 from bootc_orch.ops.hooks import DIRECTORIES, find_hooks, run_hooks
-from bootc_orch.ops.kargs import upgraded_kargs
+from bootc_orch.ops.kargs import image_kargs, upgraded_kargs
 from bootc_orch.ops.lock import locked
 from bootc_orch.ops.new_root import CommitTree, checked_out
 from bootc_orch.ops.progress import Progress, Step
@@ -32,7 +33,7 @@ from bootc_orch.ops.pull import PullOptions, PullResult, pull
 from bootc_orch.ops.store import ImageState, commit_state
 from bootc_orch.tools import systemd
 from bootc_orch.tools.ostree import Repo
-from bootc_orch.tools.ostree_admin import LOCKING_SINCE, DeployOptions, has
+from bootc_orch.tools.ostree_admin import LOCKING_SINCE, DeployOptions, OstreeAdmin, has
 from bootc_orch.tools.sysroot import Sysroot
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class Wanted:
         download_only: Fetch all, but let it boot only when it is released.
         from_downloaded: Fetch nothing; release or stage what was downloaded.
         force: Deploy even if the same image is deployed already.
+        stateroot: Where to deploy; None for the stateroot of the current deployment.
+        retain: Keep deployments that would be dropped otherwise.
     """
 
     source: OstreeImageReference
@@ -68,6 +71,8 @@ class Wanted:
     download_only: bool = False
     from_downloaded: bool = False
     force: bool = False
+    stateroot: str | None = None
+    retain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +116,22 @@ def run_transaction(
         OrchError: anything failed; what boots is as it was before.
     """
     deployments = sysroot.deployments()
-    current = require_current(deployments, sysroot)
+    base = _base(deployments, sysroot, wanted)
     with locked(sysroot.repo_path, exclusive=True, timeout=options.pull.lock_timeout):
         pulled = _fetch(sysroot, wanted, options, progress)
         repo = sysroot.repo()
         image = commit_state(repo, pulled.commit)
-        outcome = _compare(deployments, wanted, pulled)
+        outcome = _compare(deployments, base, wanted, pulled)
         if outcome is Outcome.UNCHANGED:
             return Result(outcome, wanted.target, image)
         if outcome is Outcome.ALREADY_STAGED:
             _release_or_hold(deployments, wanted)
             return Result(outcome, wanted.target, image, deployments.staged)
-        request = _request(repo, deployments, current, wanted, pulled.commit)
+        request = _request(repo, deployments, base, wanted, pulled.commit)
         with _new_root(repo, pulled.commit, options) as root:
             progress.step(Step.BOUND_IMAGES)
-            apps = bound.prepare(root, sysroot, options.bound, progress)
+            name = bound.next_name(sysroot, request.options.stateroot, pulled.commit)
+            apps = bound.prepare(root, sysroot, name, options.bound, progress)
             _check(sysroot, repo, pulled, wanted, options, root)
         if wanted.download_only and not has(LOCKING_SINCE):
             return Result(Outcome.DOWNLOADED, wanted.target, image)
@@ -133,7 +139,7 @@ def run_transaction(
         deployed = deploy(sysroot, request)
         _record(sysroot, deployed, image, apps)
         progress.step(Step.CLEANUP)
-        collect(sysroot, progress, options.bound)
+        collect(sysroot, progress)
     return Result(Outcome.QUEUED, wanted.target, image, deployed)
 
 
@@ -160,6 +166,24 @@ def require_current(deployments: Deployments, sysroot: Sysroot) -> Deployment:
     return current
 
 
+def _base(deployments: Deployments, sysroot: Sysroot, wanted: Wanted) -> Deployment | None:
+    """Return the deployment whose /etc and kernel arguments are carried over.
+
+    Raises:
+        NotFoundError: there is none, and no stateroot was named to start afresh in.
+    """
+    if wanted.stateroot is None:
+        return require_current(deployments, sysroot)
+    if not (sysroot.path / "ostree/deploy" / safe_stateroot(wanted.stateroot)).is_dir():
+        raise NotFoundError(
+            f"{sysroot.path} has no stateroot {wanted.stateroot}.",
+            hint=f"Create it with: ostree admin os-init {wanted.stateroot}",
+        )
+    current = deployments.current
+    own = [one for one in deployments.all if one.stateroot == wanted.stateroot and not one.staged]
+    return current if current in own else next(iter(own), None)
+
+
 def _fetch(
     sysroot: Sysroot, wanted: Wanted, options: TransactionOptions, progress: Progress
 ) -> PullResult:
@@ -173,17 +197,18 @@ def _fetch(
     return pull(sysroot.repo_path, wanted.source, pull_options, progress)
 
 
-def _compare(deployments: Deployments, wanted: Wanted, pulled: PullResult) -> Outcome:
+def _compare(
+    deployments: Deployments, base: Deployment | None, wanted: Wanted, pulled: PullResult
+) -> Outcome:
     """Say what is left to do about the commit that was pulled."""
+    staged = deployments.staged
     if wanted.force or wanted.kargs:
         return Outcome.QUEUED
-    staged, current = deployments.staged, deployments.current
-    if staged is not None and _is(staged, pulled.commit, wanted):
-        return Outcome.ALREADY_STAGED
-    if current is not None and _is(current, pulled.commit, wanted) and staged is None:
-        first = deployments.all[0]
-        return Outcome.UNCHANGED if first is current else Outcome.QUEUED
-    return Outcome.QUEUED
+    if staged is not None:
+        same = _is(staged, pulled.commit, wanted)
+        return Outcome.ALREADY_STAGED if same else Outcome.QUEUED
+    same = base is not None and base is deployments.all[0] and _is(base, pulled.commit, wanted)
+    return Outcome.UNCHANGED if same else Outcome.QUEUED
 
 
 def _is(deployment: Deployment, commit: str, wanted: Wanted) -> bool:
@@ -191,7 +216,6 @@ def _is(deployment: Deployment, commit: str, wanted: Wanted) -> bool:
 
 
 def _release_or_hold(deployments: Deployments, wanted: Wanted) -> None:
-    from bootc_orch.tools.ostree_admin import OstreeAdmin
 
     staged = deployments.staged
     if staged is None or staged.locked == wanted.download_only or not has(LOCKING_SINCE):
@@ -200,20 +224,22 @@ def _release_or_hold(deployments: Deployments, wanted: Wanted) -> None:
 
 
 def _request(
-    repo: Repo, deployments: Deployments, current: Deployment, wanted: Wanted, commit: str
+    repo: Repo, deployments: Deployments, base: Deployment | None, wanted: Wanted, commit: str
 ) -> DeployRequest:
     """Decide how to deploy *commit*: the kernel arguments are those of what boots next now."""
-    replaced = deployments.staged or current
-    kargs = upgraded_kargs(repo, CommitTree(repo, commit), replaced, current=replaced.kargs)
-    booted = current.booted
+    tree = CommitTree(repo, commit)
+    replaced = deployments.staged if base and base.booted and deployments.staged else base
+    kargs = image_kargs(tree) or () if replaced is None else upgraded_kargs(repo, tree, replaced)
+    stage = deployments.booted is not None
     return DeployRequest(
         commit,
         Origin.for_container(str(wanted.target)),
         DeployOptions(
-            stateroot=current.stateroot,
+            stateroot=wanted.stateroot or (base.stateroot if base else "default"),
             kargs=edit_kargs(kargs, wanted.kargs),
-            stage=booted,
-            locked=booted and wanted.download_only and has(LOCKING_SINCE),
+            stage=stage,
+            locked=stage and wanted.download_only and has(LOCKING_SINCE),
+            retain=wanted.retain,
         ),
     )
 

@@ -1,0 +1,328 @@
+"""``status``, ``rollback``, ``edit``, ``pin``, ``cleanup``, ``kargs`` and ``usr-overlay``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootc_orch.cli.host_options import (
+    Apply,
+    SoftReboot,
+    kargs_edit,
+    open_sysroot,
+    reboot_if_asked,
+    refuse_soft_reboot,
+)
+from bootc_orch.cli.options import (
+    Json,
+    LockTimeout,
+    ProgressFd,
+    Quiet,
+    SysrootOption,
+    exclusive,
+    lock_timeout,
+)
+from bootc_orch.cli.options import Verbose as VerboseLog
+from bootc_orch.cli.output import say, say_raw, say_result
+from bootc_orch.cli.progress import reporting
+from bootc_orch.errors import NothingToDo, OrchError, UsageError
+
+if TYPE_CHECKING:
+    from bootc_orch.model.host import Host
+
+app = typer.Typer(add_completion=False)
+
+
+class StatusFormat(StrEnum):
+    """The values of ``--format``."""
+
+    HUMAN = "humanreadable"
+    YAML = "yaml"
+    JSON = "json"
+
+
+@app.command()
+def status(
+    *,
+    form: Annotated[
+        StatusFormat | None,
+        typer.Option("--format", help="Default: for people on a terminal, else YAML."),
+    ] = None,
+    format_version: Annotated[
+        int, typer.Option("--format-version", metavar="0|1", help="The version of the document.")
+    ] = 1,
+    booted: Annotated[
+        bool, typer.Option("--booted", help="Only what is running; nothing else is shown.")
+    ] = False,
+    pending_exit_77: Annotated[
+        bool,
+        typer.Option("--pending-exit-77", help="Exit with 77 if the next boot starts another."),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Show all that is known of each.")
+    ] = False,
+    sysroot: SysrootOption = Path("/"),
+    json: Json = False,
+) -> None:
+    """Show what is running, what boots next, and what each follows; needs no privileges."""
+    from bootc_orch.cli.host_text import say_host
+    from bootc_orch.model.host import canonical_json
+    from bootc_orch.ops.status import is_ostree_system, only_booted, read_host, unbooted_host
+
+    if format_version not in (0, 1):
+        raise UsageError(f"There is no format version {format_version}; known are 0 and 1.")
+    host = read_host(open_sysroot(sysroot)) if is_ostree_system(sysroot) else unbooted_host()
+    pending = host.staged is not None or host.rollback_queued
+    if booted:
+        host = only_booted(host)
+    match _format(form, json=json):
+        case StatusFormat.JSON:
+            say_raw(canonical_json(host.to_json()))
+        case StatusFormat.YAML:
+            say_raw(_yaml(host))
+        case StatusFormat.HUMAN:
+            say_host(host, verbose=verbose)
+    if pending_exit_77 and pending:
+        raise typer.Exit(NothingToDo.exit_code)
+
+
+def _format(form: StatusFormat | None, *, json: bool) -> StatusFormat:
+    if json or form is StatusFormat.JSON:
+        return StatusFormat.JSON
+    if form is not None:
+        return form
+    from bootc_orch.cli.render import is_terminal
+
+    return StatusFormat.HUMAN if is_terminal() else StatusFormat.YAML
+
+
+def _yaml(host: Host) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(host.to_json(), sort_keys=False, allow_unicode=True)
+    return text.rstrip("\n")
+
+
+@app.command()
+def rollback(
+    *,
+    apply: Apply = False,
+    discard_staged: Annotated[
+        bool, typer.Option("--discard-staged", help="Drop an update that is staged.")
+    ] = False,
+    soft_reboot: SoftReboot = None,
+    sysroot: SysrootOption = Path("/"),
+    wait: LockTimeout = None,
+    json: Json = False,
+    verbose: VerboseLog = False,
+) -> None:
+    """Let the previous system boot next; the second time, the current one again."""
+    from bootc_orch.ops.rollback import rollback as roll_back
+
+    refuse_soft_reboot(soft_reboot)
+    opened = open_sysroot(sysroot, writing=True)
+    queued = opened.deployments().rollback_queued
+    with reporting() as progress:
+        first = roll_back(
+            opened, progress, discard_staged=discard_staged, lock_timeout=lock_timeout(wait)
+        )
+    say(f"Next boot: {'current' if queued else 'rollback'} deployment")
+    say_result("rollback", {"deployment": first.name, "queued": not queued})
+    reboot_if_asked(apply, changed=True)
+
+
+@app.command("usr-overlay")
+@app.command("usroverlay", hidden=True)
+def usr_overlay(
+    *,
+    read_only: Annotated[
+        bool,
+        typer.Option("--read-only", help="Writable only in mount namespaces of one's own."),
+    ] = False,
+    sysroot: SysrootOption = Path("/"),
+    verbose: VerboseLog = False,
+) -> None:
+    """Mount an overlay over /usr that the next boot forgets."""
+    from bootc_orch.ops.usr_overlay import mount_usr_overlay
+
+    mount_usr_overlay(open_sysroot(sysroot), read_only=read_only)
+    say("A writable overlayfs is now mounted on /usr.")
+    say("All changes there will be discarded on reboot.")
+
+
+Which = Annotated[
+    str,
+    typer.Argument(
+        metavar="DEPLOYMENT",
+        help="An index, booted, pending, rollback, or the beginning of a checksum.",
+    ),
+]
+
+
+@app.command()
+def pin(
+    deployment: Which,
+    *,
+    sysroot: SysrootOption = Path("/"),
+    json: Json = False,
+    verbose: VerboseLog = False,
+) -> None:
+    """Keep a deployment, and the app images it is bound to, from being collected."""
+    _set_pinned(sysroot, deployment, pinned=True)
+
+
+@app.command()
+def unpin(
+    deployment: Which,
+    *,
+    sysroot: SysrootOption = Path("/"),
+    json: Json = False,
+    verbose: VerboseLog = False,
+) -> None:
+    """Allow a deployment to be collected again."""
+    _set_pinned(sysroot, deployment, pinned=False)
+
+
+def _set_pinned(path: Path, which: str, *, pinned: bool) -> None:
+    from bootc_orch.ops.pin import find_deployment
+    from bootc_orch.ops.pin import pin as set_pinned
+
+    opened = open_sysroot(path, writing=True)
+    found = find_deployment(opened, which)
+    changed = set_pinned(opened, found, pinned=pinned)
+    word = "pinned" if pinned else "not pinned"
+    say(f"Deployment {found.name} is {word}{' now' if changed else ' already'}")
+    say_result("deployment", {"name": found.name, "pinned": pinned, "changed": changed})
+
+
+@app.command()
+def cleanup(
+    *,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Remove the rollback deployment.")
+    ] = False,
+    pending: Annotated[
+        bool, typer.Option("--pending", help="Remove what boots next instead of the current one.")
+    ] = False,
+    sysroot: SysrootOption = Path("/"),
+    wait: LockTimeout = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    verbose: VerboseLog = False,
+) -> None:
+    """Remove deployments, and all that nothing needs without them."""
+    from bootc_orch.ops.cleanup import collect, find_pending, find_rollback, remove
+    from bootc_orch.ops.lock import locked
+
+    exclusive(rollback=rollback, pending=pending)
+    opened = open_sysroot(sysroot, writing=True)
+    removed = []
+    with (
+        locked(opened.repo_path, exclusive=True, timeout=lock_timeout(wait)),
+        reporting() as progress,
+    ):
+        if rollback or pending:
+            doomed = find_rollback(opened) if rollback else find_pending(opened)
+            remove(opened, doomed)
+            say(f"Removed deployment {doomed.name}")
+            removed.append(doomed.name)
+        collect(opened, progress)
+    say_result("removed", removed)
+
+
+@app.command()
+def kargs(
+    *,
+    append: Annotated[
+        list[str] | None, typer.Option("--append", metavar="KEY[=VALUE]", help="Add it.")
+    ] = None,
+    replace: Annotated[
+        list[str] | None,
+        typer.Option("--replace", metavar="KEY=VALUE", help="Put it in the place of all of KEY."),
+    ] = None,
+    delete: Annotated[
+        list[str] | None,
+        typer.Option("--delete", metavar="KEY[=VALUE]", help="Remove it, or all of KEY."),
+    ] = None,
+    sysroot: SysrootOption = Path("/"),
+    wait: LockTimeout = None,
+    json: Json = False,
+    verbose: VerboseLog = False,
+) -> None:
+    """Show the kernel arguments of the next boot, or change them by a new deployment."""
+    from bootc_orch.ops.change_kargs import change_kargs, next_kargs
+
+    edit = kargs_edit(append=append, replace=replace, delete=delete)
+    opened = open_sysroot(sysroot, writing=bool(edit))
+    if edit:
+        deployed = change_kargs(opened, edit, lock_timeout=lock_timeout(wait))
+        if deployed is None:
+            say("No changes.")
+        else:
+            say(f"Queued for next boot: deployment {deployed.name}")
+    arguments = next_kargs(opened)
+    say(" ".join(arguments))
+    say_result("kargs", list(arguments))
+
+
+@app.command()
+def edit(
+    *,
+    filename: Annotated[
+        Path | None,
+        typer.Option("-f", "--filename", metavar="FILE", help="Read the new document from FILE."),
+    ] = None,
+    discard_staged: Annotated[
+        bool, typer.Option("--discard-staged", help="Drop an update that is staged.")
+    ] = False,
+    sysroot: SysrootOption = Path("/"),
+    wait: LockTimeout = None,
+    quiet: Quiet = False,
+    progress_fd: ProgressFd = None,
+    json: Json = False,
+    verbose: VerboseLog = False,
+) -> None:
+    """Change spec.image or spec.bootOrder of the host's document, and carry the change out."""
+    from bootc_orch.cli.edit import edited_spec
+    from bootc_orch.cli.host_options import say_transaction, transaction_options
+    from bootc_orch.ops.bound import BoundMode
+    from bootc_orch.ops.edit import plan_edit
+    from bootc_orch.ops.rollback import rollback as roll_back
+    from bootc_orch.ops.status import read_host
+    from bootc_orch.ops.transaction import Wanted, run_transaction
+
+    opened = open_sysroot(sysroot, writing=True)
+    host = read_host(opened)
+    if host.booted is None:
+        raise OrchError(
+            "Nothing of this system is booted, so there is nothing to edit.",
+            hint="Use bootc-orch switch --sysroot.",
+        )
+    plan = plan_edit(host.spec, edited_spec(host, filename))
+    if not plan:
+        say("Edit cancelled, no changes made.")
+        say_result("transaction", None)
+        return
+    with reporting(progress_fd) as progress:
+        if plan.image is None:
+            timeout = lock_timeout(wait)
+            roll_back(opened, progress, discard_staged=discard_staged, lock_timeout=timeout)
+            return
+        options = transaction_options(
+            authfile=None,
+            anonymous=False,
+            cert_dir=None,
+            insecure=False,
+            jobs=None,
+            retries=None,
+            retry_delay=None,
+            offline=False,
+            wait=wait,
+            bound=BoundMode.PULL,
+        )
+        wanted = Wanted(plan.image, plan.image, force=True)
+        result = run_transaction(opened, wanted, options, progress)
+    say_transaction(result)

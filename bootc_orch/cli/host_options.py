@@ -1,0 +1,186 @@
+"""Options and steps that the host commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bootc_orch.cli import output
+from bootc_orch.cli.options import config, first_given, proxy_options
+from bootc_orch.cli.pull import pull_options
+from bootc_orch.errors import ToolError
+
+if TYPE_CHECKING:
+    from bootc_orch.model.kargs import KargsEdit
+    from bootc_orch.ops.bound import BoundMode, BoundOptions
+    from bootc_orch.ops.transaction import Result, TransactionOptions
+    from bootc_orch.tools.sysroot import Sysroot
+
+
+class BoundChoice(StrEnum):
+    """The values of ``--bound-images``."""
+
+    STORED = "stored"
+    PULL = "pull"
+    SKIP = "skip"
+
+
+Apply = Annotated[
+    bool, typer.Option("--apply", help="Reboot into the new system when it is staged.")
+]
+SoftReboot = Annotated[
+    str | None,
+    typer.Option("--soft-reboot", hidden=True, help="Not supported; refused with status 69."),
+]
+Kargs = Annotated[
+    list[str] | None,
+    typer.Option("--karg", metavar="KEY[=VALUE]", help="Add this kernel argument; repeatable."),
+]
+BoundImages = Annotated[
+    BoundChoice,
+    typer.Option(
+        "--bound-images",
+        help="Take app images from registries, from this machine's containers/storage, or skip "
+        "them.",
+    ),
+]
+Hooks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--hooks", metavar="DIR", help="Look for pre-stage hooks here instead; repeatable."
+    ),
+]
+
+
+def open_sysroot(path: Path, *, writing: bool = False) -> Sysroot:
+    """Open the sysroot at *path*; where it is the running one, make it writable for us alone.
+
+    Raises:
+        NotFoundError: there is none.
+        ReadOnlyError: it cannot be made writable.
+    """
+    from bootc_orch.tools.mounts import writable_sysroot
+    from bootc_orch.tools.sysroot import Sysroot, is_booted
+
+    if writing and path == Path("/") and is_booted():
+        writable_sysroot(path)
+    return Sysroot(path)
+
+
+def refuse_soft_reboot(value: str | None) -> None:
+    """Refuse what only newer tools than those of the oldest supported system can do.
+
+    Raises:
+        ToolError: a soft reboot was asked for.
+    """
+    if value is not None:
+        raise ToolError(
+            "Soft reboots are not supported.", hint="Leave --soft-reboot out, and reboot."
+        )
+
+
+def transaction_options(
+    *,
+    authfile: Path | None,
+    anonymous: bool,
+    cert_dir: Path | None,
+    insecure: bool,
+    jobs: int | None,
+    retries: int | None,
+    retry_delay: float | None,
+    offline: bool,
+    wait: float | None,
+    bound: BoundMode,
+    hooks: list[Path] | None = None,
+) -> TransactionOptions:
+    """Combine the options of the command line with the configuration."""
+    from bootc_orch.ops.bound import BoundOptions
+    from bootc_orch.ops.hooks import DIRECTORIES
+    from bootc_orch.ops.transaction import TransactionOptions
+
+    pull = pull_options(
+        proxy_options(authfile=authfile, anonymous=anonymous, cert_dir=cert_dir, insecure=insecure),
+        jobs=jobs,
+        retries=retries,
+        retry_delay=retry_delay,
+        var_content="auto",
+        offline=offline,
+        wait=wait,
+    )
+    chosen = config()
+    bound_options: BoundOptions = BoundOptions(
+        mode=bound,
+        jobs=first_given(jobs, chosen.jobs, None),
+        retries=first_given(retries, chosen.retries, None),
+        retry_delay=first_given(retry_delay, chosen.retry_delay, None),
+        authfile=pull.proxy.authfile,
+        offline=offline,
+    )
+    return TransactionOptions(pull, bound_options, tuple(hooks) if hooks else DIRECTORIES)
+
+
+def kargs_edit(
+    *, append: list[str] | None, replace: list[str] | None = None, delete: list[str] | None = None
+) -> KargsEdit:
+    """Check the kernel arguments of a command line.
+
+    Raises:
+        UsageError: one of them cannot stand in a boot entry.
+    """
+    from bootc_orch.errors import InvalidImageError, UsageError
+    from bootc_orch.model.kargs import KargsEdit, check_argument
+
+    try:
+        for argument in (*(append or ()), *(replace or ()), *(delete or ())):
+            check_argument(argument, source="command line")
+    except InvalidImageError as error:
+        raise UsageError(error.summary) from error
+    return KargsEdit(tuple(delete or ()), tuple(replace or ()), tuple(append or ()))
+
+
+def say_transaction(result: Result) -> None:
+    """Print what a transaction did, in bootc's words."""
+    from bootc_orch.ops.transaction import Outcome
+
+    image = result.image
+    match result.outcome:
+        case Outcome.UNCHANGED:
+            output.say(f"No changes in: {result.reference}")
+            output.say("No update available.")
+        case Outcome.ALREADY_STAGED:
+            output.say("Staged update present, not changed")
+        case Outcome.DOWNLOADED:
+            output.say(f"Downloaded, not staged: {result.reference}")
+        case Outcome.QUEUED:
+            output.say(f"Queued for next boot: {result.reference}")
+    if result.outcome in (Outcome.QUEUED, Outcome.DOWNLOADED):
+        if image.config.version:
+            output.say(f"  Version: {image.config.version}")
+        output.say(f"  Digest: {image.manifest_digest}")
+    output.say_result("transaction", transaction_json(result))
+
+
+def transaction_json(result: Result) -> dict[str, Any]:
+    """Describe for programs what a transaction did."""
+    deployment = result.deployment
+    return {
+        "outcome": str(result.outcome).replace(" ", "_"),
+        "reference": str(result.reference),
+        "commit": result.image.merge_commit,
+        "manifest_digest": str(result.image.manifest_digest),
+        "version": result.image.config.version,
+        "deployment": deployment.name if deployment else None,
+        "staged": deployment.staged if deployment else False,
+    }
+
+
+def reboot_if_asked(apply: bool, *, changed: bool) -> None:  # noqa: FBT001 - the option itself
+    """Reboot where ``--apply`` asks for it and there is something to boot into."""
+    if apply and changed:
+        from bootc_orch.tools.systemd import reboot
+
+        output.say("Rebooting system")
+        reboot()

@@ -1,0 +1,165 @@
+"""``install to-filesystem``: put an image into an empty, mounted root filesystem."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bootc_orch.cli.host_options import (
+    BoundChoice,
+    BoundImages,
+    Kargs,
+    kargs_edit,
+    transaction_options,
+)
+from bootc_orch.cli.options import (
+    AuthAnonymous,
+    Authfile,
+    CertDir,
+    InsecureSkipTlsVerification,
+    Jobs,
+    Json,
+    LockTimeout,
+    Offline,
+    ProgressFd,
+    Quiet,
+    Retries,
+    RetryDelay,
+    Verbose,
+)
+from bootc_orch.cli.output import say, say_result
+from bootc_orch.cli.progress import reporting
+from bootc_orch.tools.bootloader import Bootloader
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def install() -> None:
+    """Install an image as a new system."""
+
+
+@app.command("to-filesystem")
+def to_filesystem(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The mounted root filesystem.")],
+    *,
+    source_imgref: Annotated[
+        str,
+        typer.Option(
+            "--source-imgref",
+            metavar="IMAGE",
+            help="What to install, such as docker://quay.io/a/b:1 or oci:/images/os:1.",
+        ),
+    ],
+    target_imgref: Annotated[
+        str | None,
+        typer.Option(
+            "--target-imgref", metavar="NAME", help="What the system shall follow instead."
+        ),
+    ] = None,
+    target_transport: Annotated[
+        str,
+        typer.Option("--target-transport", metavar="TRANSPORT", help="Where --target-imgref is."),
+    ] = "registry",
+    enforce_container_sigpolicy: Annotated[
+        bool,
+        typer.Option(
+            "--enforce-container-sigpolicy", help="Demand a signature policy that is not open."
+        ),
+    ] = False,
+    stateroot: Annotated[
+        str, typer.Option("--stateroot", metavar="NAME", help="The name of the stateroot.")
+    ] = "default",
+    karg: Kargs = None,
+    root_mount_spec: Annotated[
+        str | None,
+        typer.Option(
+            "--root-mount-spec",
+            metavar="SPEC",
+            help="How the kernel finds the root, such as LABEL=root; empty for no root=.",
+        ),
+    ] = None,
+    boot_mount_spec: Annotated[
+        str | None,
+        typer.Option("--boot-mount-spec", metavar="SPEC", help="The same for /boot."),
+    ] = None,
+    disable_selinux: Annotated[
+        bool, typer.Option("--disable-selinux", help="Boot the system with SELinux off.")
+    ] = False,
+    skip_finalize: Annotated[
+        bool,
+        typer.Option("--skip-finalize", help="Leave the filesystem writable in the end."),
+    ] = False,
+    bound_images: BoundImages = BoundChoice.STORED,
+    bootloader: Annotated[
+        Bootloader, typer.Option("--bootloader", help="Install this boot loader.")
+    ] = Bootloader.NONE,
+    bootloader_device: Annotated[
+        str | None,
+        typer.Option("--bootloader-device", metavar="DEV", help="Where to install it."),
+    ] = None,
+    jobs: Jobs = None,
+    retries: Retries = None,
+    retry_delay: RetryDelay = None,
+    authfile: Authfile = None,
+    auth_anonymous: AuthAnonymous = False,
+    cert_dir: CertDir = None,
+    insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
+    offline: Offline = False,
+    wait: LockTimeout = None,
+    quiet: Quiet = False,
+    progress_fd: ProgressFd = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Install into ROOT; partitions and filesystems are made by other tools."""
+    from bootc_orch.ops.bound import BoundMode
+    from bootc_orch.ops.install import InstallRequest, install
+    from bootc_orch.ops.switch import install_references
+
+    source, target = install_references(
+        source_imgref,
+        target_imgref,
+        target_transport,
+        enforce_policy=enforce_container_sigpolicy,
+    )
+    options = transaction_options(
+        authfile=authfile,
+        anonymous=auth_anonymous,
+        cert_dir=cert_dir,
+        insecure=insecure_skip_tls_verification,
+        jobs=jobs,
+        retries=retries,
+        retry_delay=retry_delay,
+        offline=offline,
+        wait=wait,
+        bound=BoundMode(bound_images),
+    )
+    request = InstallRequest(
+        root=root,
+        source=source,
+        target=target,
+        stateroot=stateroot,
+        kargs=kargs_edit(append=karg).append,
+        root_spec=root_mount_spec,
+        boot_spec=boot_mount_spec,
+        disable_selinux=disable_selinux,
+        finalize=not skip_finalize,
+        bootloader=bootloader,
+        bootloader_device=bootloader_device,
+    )
+    with reporting(progress_fd) as progress:
+        done = install(request, options.pull, options.bound, progress)
+    say(f"Installed: {target} => {done.deployment.name}")
+    say_result(
+        "installed",
+        {
+            "reference": str(target),
+            "commit": done.image.commit,
+            "manifest_digest": str(done.image.manifest_digest),
+            "deployment": done.deployment.name,
+            "kargs": list(done.deployment.kargs),
+        },
+    )

@@ -1,0 +1,46 @@
+"""Change the kernel arguments of what boots next, by deploying it once more."""
+
+from __future__ import annotations
+
+from bootc_orch.model.deployment import Deployment
+from bootc_orch.model.kargs import KargsEdit, edit_kargs
+from bootc_orch.ops import bound
+from bootc_orch.ops.deploy import DeployRequest, deploy
+from bootc_orch.ops.lock import locked
+from bootc_orch.ops.transaction import require_current
+from bootc_orch.tools.ostree_admin import DeployOptions
+from bootc_orch.tools.sysroot import Sysroot
+
+
+def next_kargs(sysroot: Sysroot) -> tuple[str, ...]:
+    """Return the kernel arguments of what boots next.
+
+    Raises:
+        NotFoundError: nothing does.
+    """
+    deployments = sysroot.deployments()
+    require_current(deployments, sysroot)
+    return deployments.all[0].kargs
+
+
+def change_kargs(sysroot: Sysroot, edit: KargsEdit, *, lock_timeout: float) -> Deployment | None:
+    """Deploy what boots next with *edit* applied; None if that changes nothing.
+
+    Raises:
+        NotFoundError: there is no deployment.
+    """
+    with locked(sysroot.repo_path, exclusive=True, timeout=lock_timeout):
+        deployments = sysroot.deployments()
+        require_current(deployments, sysroot)
+        first = deployments.all[0]
+        kargs = edit_kargs(first.kargs, edit)
+        if kargs == first.kargs:
+            return None
+        stage = deployments.booted is not None
+        options = DeployOptions(
+            first.stateroot, kargs=kargs, stage=stage, locked=stage and first.locked
+        )
+        request = DeployRequest(first.checksum, first.origin.without_transient(), options)
+        deployed = deploy(sysroot, request)
+        bound.carry_over(sysroot, first, deployed)
+        return deployed

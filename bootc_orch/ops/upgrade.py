@@ -1,0 +1,110 @@
+"""Follow the image that a system follows already: look for a newer version, or bring it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bootc_orch.errors import OrchError
+from bootc_orch.model.deployment import Deployments
+from bootc_orch.model.difference import LayerDifference
+from bootc_orch.model.digest import Digest
+from bootc_orch.model.kargs import KargsEdit
+from bootc_orch.model.origin import OriginKind
+from bootc_orch.model.reference import OstreeImageReference
+from bootc_orch.ops.lock import locked
+from bootc_orch.ops.progress import Progress
+from bootc_orch.ops.pull import PullOptions, PullPlan, plan_pull
+from bootc_orch.ops.status import followed_image
+from bootc_orch.ops.store import CachedUpdate, commit_state, write_cached_update
+from bootc_orch.ops.transaction import Wanted, require_current
+from bootc_orch.tools.sysroot import Sysroot
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """A newer version that was seen but not fetched.
+
+    Attributes:
+        reference: The image that is followed.
+        digest: The digest of its manifest.
+        version: What its labels say, or None.
+        difference: How its layers differ from those of the current version.
+        plan: What a pull would fetch.
+    """
+
+    reference: OstreeImageReference
+    digest: Digest
+    version: str | None
+    difference: LayerDifference
+    plan: PullPlan
+
+
+def followed(sysroot: Sysroot, deployments: Deployments) -> OstreeImageReference:
+    """Return the image that the next update comes from: that of what is staged, else the current.
+
+    Raises:
+        NotFoundError: the sysroot has no deployment.
+        OrchError: the system follows no image.
+    """
+    current = require_current(deployments, sysroot)
+    wanted = deployments.staged or current
+    image = followed_image(wanted)
+    if image is None:
+        what = (
+            f"the ostree branch {wanted.origin.refspec}"
+            if wanted.origin.kind is OriginKind.REFSPEC
+            else "nothing"
+        )
+        raise OrchError(
+            f"Deployment {wanted.name} follows {what}, not an image.",
+            hint="Move it to an image with: bootc-orch switch IMAGE",
+        )
+    return image
+
+
+def plan_upgrade(
+    reference: OstreeImageReference,
+    *,
+    tag: str | None = None,
+    kargs: KargsEdit | None = None,
+    download_only: bool = False,
+    from_downloaded: bool = False,
+) -> Wanted:
+    """Decide what to deploy for a system that follows *reference*; *tag* chooses another tag."""
+    image = reference.image.with_tag(tag) if tag is not None else reference.image
+    target = replace(reference, image=image)
+    return Wanted(
+        target,
+        target,
+        kargs=kargs or KargsEdit(),
+        download_only=download_only,
+        from_downloaded=from_downloaded,
+    )
+
+
+def check(
+    sysroot: Sysroot, wanted: Wanted, options: PullOptions, progress: Progress
+) -> Available | None:
+    """Look for a newer version and note it on the current one; None if there is none.
+
+    Raises:
+        OrchError: the image cannot be opened.
+    """
+    deployments = sysroot.deployments()
+    current = require_current(deployments, sysroot)
+    found = plan_pull(sysroot.repo_path, wanted.source, options, progress)
+    if found is None:
+        return None
+    image = found.image
+    with locked(sysroot.repo_path, exclusive=True, timeout=options.lock_timeout):
+        repo = sysroot.repo()
+        state = commit_state(repo, (deployments.staged or current).checksum)
+        update = CachedUpdate(image.digest, image.manifest, image.config)
+        write_cached_update(repo, current.checksum, update)
+    return Available(
+        reference=wanted.target,
+        digest=image.digest,
+        version=image.config.version,
+        difference=LayerDifference.between(state.manifest, image.manifest),
+        plan=found,
+    )
