@@ -71,6 +71,11 @@ class CheckResult:
 
     images: tuple[CheckedImage, ...]
 
+    @property
+    def errors(self) -> tuple[BoundImagesError, ...]:
+        """One error for each image that is not as it should be."""
+        return tuple(_error_of(i) for i in self.images if i.verdict is not Verdict.OK)
+
     def raise_for_verdicts(self) -> None:
         """Raise if not every image is as it should be.
 
@@ -79,9 +84,7 @@ class CheckResult:
             MismatchError: an image or the lock file differs.
             StoreDamagedError: an image is damaged.
         """
-        bad = [image for image in self.images if image.verdict is not Verdict.OK]
-        if bad:
-            raise_all(tuple(map(_error_of, bad)), f"{len(bad)} images are not as they should be.")
+        raise_all(self.errors, "Some images are not as they should be.")
 
 
 def check(

@@ -235,9 +235,12 @@ def describe(error: BoundImagesError) -> list[str]:
     return [error.summary, *(f"    {line}" for line in evidence)]
 
 
+def joined(errors: tuple[BoundImagesError, ...], summary: str) -> BoundImagesError:
+    """Return the only one of *errors*, or a `SeveralError` with *summary* that holds them all."""
+    return errors[0] if len(errors) == 1 else SeveralError(summary, errors)
+
+
 def raise_all(errors: tuple[BoundImagesError, ...], summary: str) -> None:
-    """Raise nothing for no error, the error itself for one, a `SeveralError` for more."""
-    if len(errors) == 1:
-        raise errors[0]
+    """Raise *errors*, joined; nothing where there are none."""
     if errors:
-        raise SeveralError(summary, errors)
+        raise joined(errors, summary)

@@ -6,7 +6,7 @@ Source: podman-systemd.unit(5), podman-pull(1) of podman 5.8.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -92,6 +92,17 @@ class PullOptions:
             podman_args=arguments if pulls else (),
         )
         return options if pulls else replace(options, image_tag="", **_pull_arguments(arguments))
+
+    @classmethod
+    def from_keys(cls, keys: Mapping[str, object]) -> Self:
+        """Read what `as_keys` returned; what is malformed or masked is left out."""
+        found: dict[str, Any] = {}
+        for names, kind in ((KEYS, str), (SWITCHES, bool), (LISTS, list)):
+            for name, key in names.items():
+                value = keys.get(key)
+                if isinstance(value, kind) and MASK not in str(value):
+                    found[name] = tuple(map(str, value)) if isinstance(value, list) else value
+        return cls(**found)
 
     def expanded(self, expand: Callable[[str], str]) -> PullOptions:
         """Return the options with *expand* applied to every text in them."""

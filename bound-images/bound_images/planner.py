@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
 
-from bound_images import record as records
 from bound_images import verified
 from bound_images.errors import BoundImagesError, NotFoundError
 from bound_images.events import Event, Progress, State
@@ -14,74 +12,45 @@ from bound_images.options import Policy
 from bound_images.parallel import Failures, for_each
 from bound_images.plan import SyncPlan, plan_sync
 from bound_images.record import Record
-from bound_images.resolve import ResolvedImage, Resolver
-from bound_images.rootfs import Root
-from bound_images.scan import BoundImage, scan
+from bound_images.resolve import ResolvedImage
+from bound_images.scan import BoundImage
+from bound_images.session import Session
 from bound_images.settings import SyncOptions
-from bound_images.store import ImageStore
 from bound_images.storeimages import StoredImage
 from bound_images.where import state_directory
 
 
 class Planner:
-    """Finds out what the images of a root stand for, and what the store lacks.
+    """Finds out what images stand for, and what the store lacks.
 
     Args:
-        root: The root.
-        store: Its store, None where there is none yet.
-        lock: Its lock file.
+        session: The store and the resolver.
         options: How to go about it.
-        resolver: Asks the source of the images.
         progress: Told of every image.
-        failures: Told of what cannot be read or resolved.
+        failures: Told of what cannot be resolved.
     """
 
     def __init__(
-        self,
-        root: Root,
-        store: ImageStore | None,
-        lock: Path,
-        options: SyncOptions,
-        resolver: Resolver,
-        progress: Progress,
-        failures: Failures,
+        self, session: Session, options: SyncOptions, progress: Progress, failures: Failures
     ) -> None:
-        self._root = root
-        self._store = store
-        self._lock = lock
+        self._store = session.store
+        self._resolver = session.resolver
         self._options = options
-        self._resolver = resolver
         self._progress = progress
         self._failures = failures
-        self._stored = store.images() if store else ()
+        self._stored = session.store.images() if session.store else ()
 
-    def plan(self) -> SyncPlan:
-        """Scan, resolve and compare.
+    def plan(self, bound: Iterable[BoundImage], pinned: Record | None) -> SyncPlan:
+        """Resolve and compare.
+
+        Args:
+            bound: The images that are wanted.
+            pinned: What they are to be, None for what their names stand for now.
 
         Raises:
-            BoundImagesError: something cannot be read or resolved, and that is not to be survived.
+            BoundImagesError: something cannot be resolved, and that is not to be survived.
         """
-        resolved = self._resolve(list(self._bound()))
-        layers = self._store.layers([i.image_id for i in self._stored]) if self._store else {}
-        return plan_sync(
-            resolved,
-            self._stored,
-            trusted=self._trusted(),
-            present_layers={diff_id for image in layers.values() for diff_id in image},
-        )
-
-    def _bound(self) -> Iterator[BoundImage]:
-        found = scan(self._root)
-        self._failures.add(*found.errors)
-        self._failures.stop("Some definitions cannot be read.")
-        for image in found.images:
-            try:
-                yield from self._resolver.expand(image)
-            except BoundImagesError as error:
-                self._failures.add(error.locate(image=image.reference, path=image.sources[0]))
-
-    def _resolve(self, images: list[BoundImage]) -> list[ResolvedImage]:
-        pinned = records.read(self._lock) if self._options.pinned else None
+        images = [each for image in bound for each in self._expanded(image)]
         resolved = for_each(
             lambda image: self._resolve_one(image, pinned),
             images,
@@ -89,7 +58,25 @@ class Planner:
             failures=self._failures,
         )
         self._failures.stop("Some images could not be resolved.")
-        return resolved
+        return plan_sync(
+            resolved,
+            self._stored,
+            trusted=self._trusted(),
+            present_layers=self._present_layers(),
+        )
+
+    def _present_layers(self) -> set[str]:
+        if self._store is None:
+            return set()
+        layers = self._store.layers([image.image_id for image in self._stored])
+        return {diff_id for image in layers.values() for diff_id in image}
+
+    def _expanded(self, image: BoundImage) -> tuple[BoundImage, ...]:
+        try:
+            return self._resolver.expand(image)
+        except BoundImagesError as error:
+            self._failures.add(error.locate(image=image.reference, path=image.sources[0]))
+            return ()
 
     def _resolve_one(self, image: BoundImage, pinned: Record | None) -> ResolvedImage:
         self._progress(Event(image.key, State.RESOLVING))
@@ -110,7 +97,7 @@ class Planner:
         entry = pinned.find(image.key)
         if entry is None:
             raise NotFoundError(
-                f"{self._lock} does not say what {image.key} is.",
+                f"The lock file does not say what {image.key} is.",
                 hint="Run sync or lock without --locked.",
             )
         for stored in self._stored:

@@ -38,7 +38,8 @@ class ResolvedImage:
         layers: Digest and compressed size of each layer; empty where only the pull can tell.
         diff_ids: Digest of each layer unpacked.
         created: When it was built, as its configuration says.
-        manifest_digest: ``sha256:…`` of the manifest for this platform.
+        documents: The bytes of the index or manifest, of the manifest for this platform, and of
+            the configuration, as the source has them.
     """
 
     image: BoundImage
@@ -49,7 +50,7 @@ class ResolvedImage:
     layers: tuple[Blob, ...] = ()
     diff_ids: tuple[str, ...] = ()
     created: str = ""
-    manifest_digest: str = ""
+    documents: tuple[bytes, ...] = ()
 
     @property
     def canonical(self) -> str:
@@ -88,14 +89,17 @@ class Resolver:
         if not image.options.all_tags or transport_of(image.reference) != DOCKER:
             return (image,)
         name = ImageName.parse(str(image.canonical))
+        tags = self._source.tags(name.repository)
+        names = (f"{name.repository}:{tag}" for tag in tags or self._registry_tags(name, image))
+        return tuple(replace(image, reference=tagged, canonical=tagged) for tagged in names)
+
+    def _registry_tags(self, name: ImageName, image: BoundImage) -> list[str]:
         access = self._broker.access(image.reference, image.options)
         text = self._skopeo(["list-tags", *access.arguments, f"docker://{name.repository}"], image)
         try:
-            tags = sorted(map(str, json.loads(text)["Tags"] or ()))
+            return sorted(map(str, json.loads(text)["Tags"] or ()))
         except (ValueError, TypeError, KeyError) as error:
             raise InvalidImageError(f"The tags of {name.repository} cannot be read.") from error
-        names = (f"{name.repository}:{tag}" for tag in tags)
-        return tuple(replace(image, reference=tagged, canonical=tagged) for tagged in names)
 
     def resolve(self, image: BoundImage, *, digest: str | None = None) -> ResolvedImage:
         """Return what *image* stands for now.
@@ -145,10 +149,9 @@ class Resolver:
                 f"{image.reference} is no longer what the lock file says.",
                 details=f"recorded: {digest}\nfound:    {found}",
             )
-        config = parse_config(
-            self._inspect(place, access, image, config=True), what=image.reference
-        )
-        manifest, chosen = self._manifest(top, place, access, image, config.image_id)
+        config_data = self._inspect(place, access, image, config=True)
+        config = parse_config(config_data, what=image.reference)
+        manifest, manifest_data = self._manifest(top, place, access, image, config.image_id)
         return ResolvedImage(
             image=image,
             place=_pinned(place, found),
@@ -158,24 +161,24 @@ class Resolver:
             layers=manifest.layers if manifest else (),
             diff_ids=config.diff_ids,
             created=config.created,
-            manifest_digest=chosen,
+            documents=(top, manifest_data, config_data),
         )
 
     def _manifest(
         self, top: bytes, place: str, access: Access, image: BoundImage, image_id: str
-    ) -> tuple[Manifest | None, str]:
-        """Return the manifest whose configuration has *image_id*, and its digest."""
+    ) -> tuple[Manifest | None, bytes]:
+        """Return the manifest whose configuration has *image_id*, parsed and as it is."""
         document = parse_manifest(top, what=image.reference)
         if isinstance(document, Manifest):
-            return document, digest_of(top)
+            return document, top
         for candidate in _candidates(document, Platform.of(image.options)):
             if not place.startswith("docker://"):
                 break
             data = self._inspect(_pinned(place, candidate.digest), access, image)
             manifest = parse_manifest(data, what=image.reference)
             if isinstance(manifest, Manifest) and manifest.config.digest == f"sha256:{image_id}":
-                return manifest, digest_of(data)
-        return None, digest_of(top)
+                return manifest, data
+        return None, b""
 
     def _inspect(
         self, place: str, access: Access, image: BoundImage, *, config: bool = False

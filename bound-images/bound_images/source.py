@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import re
-import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bound_images import strict
 from bound_images.errors import (
-    InvalidImageError,
+    DefinitionError,
     NotFoundError,
     PolicyError,
     StorageIOError,
     UsageError,
 )
+from bound_images.layout import Layout, read_layout, unpack_archive
 from bound_images.programs import Runner
 from bound_images.reference import DOCKER, transport_of
+from bound_images.settings import SyncOptions
 
-REF_NAME = "org.opencontainers.image.ref.name"
 STORAGE = "containers-storage"
-_BLOB_MEMBER = re.compile(r"(?:\./)?(blobs/sha256/[0-9a-f]{64}|index\.json|oci-layout)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +41,7 @@ class RegistrySource:
         Raises:
             PolicyError: it is no registry, and nothing else is allowed.
             NotFoundError: it is a registry, and none may be asked.
+            DefinitionError: it is a place of this machine, and the image has no name.
         """
         if transport_of(reference) == DOCKER:
             if self.offline:
@@ -59,7 +57,18 @@ class RegistrySource:
                 hint="Say --allow-transport to pull from a place on this machine.",
                 image=reference,
             )
+        if canonical is None:
+            raise DefinitionError(
+                f"{reference} does not say what the image is called.",
+                hint="Name it with ImageTag=.",
+                image=reference,
+            )
         return reference
+
+    def tags(self, repository: str) -> tuple[str, ...] | None:
+        """Return None: the registry has to be asked which tags there are."""
+        del repository
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +76,35 @@ class LayoutSource:
     """All images come from one OCI layout.
 
     Attributes:
-        path: Its directory.
-        names: The names of the images in it.
+        layout: The layout.
+        views: Where single images of it are shown to skopeo.
     """
 
-    path: Path
-    names: frozenset[str]
+    layout: Layout
+    views: Path
+    _number: Iterator[int] = field(default_factory=itertools.count)
 
     def locate(self, canonical: str | None, reference: str) -> str:
         """Return the place of an image in the layout, by either of its names.
 
         Raises:
             NotFoundError: the layout has no such image.
+            InvalidImageError: the layout lacks a part of it.
         """
         for name in (canonical, reference):
-            if name in self.names:
-                return f"oci:{self.path}:{name}"
-        raise NotFoundError(f"{self.path} has no image called {canonical}.", image=canonical)
+            digest = self.layout.images.get(name or "")
+            if digest is not None:
+                view = self.views / f"view-{next(self._number)}"
+                self.layout.show(digest, view)
+                return f"dir:{view}"
+        raise NotFoundError(
+            f"{self.layout.path} has no image called {canonical or reference}.", image=canonical
+        )
+
+    def tags(self, repository: str) -> tuple[str, ...] | None:
+        """Return the tags of *repository* in the layout."""
+        start = f"{repository}:"
+        return tuple(n.removeprefix(start) for n in self.layout.images if n.startswith(start))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +112,7 @@ class StorageSource:
     """All images come from another store of this machine.
 
     Attributes:
-        store: ``[driver@root+runroot]``, or nothing for the store of the root user.
+        store: ``[driver@root+runroot]``.
     """
 
     store: str
@@ -100,80 +121,44 @@ class StorageSource:
         """Return the place of an image in that store."""
         return f"{STORAGE}:{self.store}{canonical or reference}"
 
+    def tags(self, repository: str) -> tuple[str, ...] | None:
+        """Refuse: a store is not searched for tags.
+
+        Raises:
+            PolicyError: always.
+        """
+        raise PolicyError(f"AllTags= of {repository} needs a registry or a layout.")
+
 
 Source = RegistrySource | LayoutSource | StorageSource
 
 
-@contextmanager
-def open_source(text: str | None, *, spool: Path, runner: Runner) -> Iterator[Source]:
-    """Open what ``--from`` names; None means the registries.
+def open_source(options: SyncOptions, *, spool: Path, runner: Runner) -> Source:
+    """Open what ``--from`` names: a store, a layout or an archive of one; else the registries.
 
     Args:
-        text: ``containers-storage:[[driver@root+runroot]]``, ``oci:DIR`` or ``oci-archive:FILE``.
+        options: Name the source, and what is allowed of registries.
         spool: Where an archive may be unpacked.
         runner: Asks podman for its default store.
 
     Raises:
-        UsageError: *text* is none of these.
+        UsageError: the source is none of these.
         NotFoundError: there is no such directory or file.
         InvalidImageError: it is no OCI layout.
     """
-    transport, _, rest = (text or "").partition(":")
-    if text is None:
-        yield RegistrySource()
-    elif transport == STORAGE:
-        yield StorageSource(rest or _default_store(runner))
-    elif transport == "oci" and rest:
-        yield layout(Path(rest))
-    elif transport == "oci-archive" and rest:
-        yield layout(_unpacked(Path(rest), spool / "archive"))
-    else:
-        raise UsageError(
-            f"{text!r} is no local source.",
-            hint="Say containers-storage:, oci:DIR or oci-archive:FILE.",
-        )
-
-
-def layout(path: Path) -> LayoutSource:
-    """Read which images the OCI layout *path* holds.
-
-    Raises:
-        NotFoundError: there is no layout.
-        InvalidImageError: its index is malformed.
-    """
-    try:
-        data = (path / "index.json").read_bytes()
-    except OSError as error:
-        raise NotFoundError(f"{path} is no OCI layout.", path=str(path)) from error
-    manifests = strict.loads(data, what=f"{path}/index.json").get("manifests")
-    if not isinstance(manifests, list):
-        raise InvalidImageError(f"{path}/index.json lists no manifests.", path=str(path))
-    annotations = [m.get("annotations") for m in manifests if isinstance(m, dict)]
-    names = {a.get(REF_NAME) for a in annotations if isinstance(a, dict)}
-    return LayoutSource(path.absolute(), frozenset(name for name in names if isinstance(name, str)))
-
-
-def _unpacked(archive: Path, target: Path) -> Path:
-    """Unpack the members that make a layout, once for all images; others are left out."""
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = _BLOB_MEMBER.fullmatch(member.name)
-                stream = tar.extractfile(member) if name and member.isreg() else None
-                if name is None or stream is None:
-                    continue
-                path = target / name[1]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("xb") as out:
-                    while chunk := stream.read(1024 * 1024):
-                        out.write(chunk)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"There is no archive {archive}.", path=str(archive)) from error
-    except (tarfile.TarError, EOFError, FileExistsError) as error:
-        raise InvalidImageError(
-            f"{archive} is no OCI archive.", details=str(error), path=str(archive)
-        ) from error
-    return target
+    if options.source is None:
+        return RegistrySource(options.allow_transports, options.offline)
+    transport, _, rest = options.source.partition(":")
+    if transport == STORAGE:
+        return StorageSource(rest or _default_store(runner))
+    if transport == "oci" and rest:
+        return LayoutSource(read_layout(Path(rest)), spool)
+    if transport == "oci-archive" and rest:
+        return LayoutSource(read_layout(unpack_archive(Path(rest), spool / "archive")), spool)
+    raise UsageError(
+        f"{options.source!r} is no local source.",
+        hint="Say containers-storage:, oci:DIR or oci-archive:FILE.",
+    )
 
 
 def _default_store(runner: Runner) -> str:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from bound_images import record as records
 from bound_images import verified
-from bound_images.access import AccessBroker
 from bound_images.errors import BoundImagesError, NotFoundError
 from bound_images.events import Progress, silent
 from bound_images.fetch import Fetcher
-from bound_images.locking import locked
+from bound_images.options import PullOptions
 from bound_images.parallel import Failures, for_each
 from bound_images.plan import Action, PlannedImage, SyncPlan
 from bound_images.planner import Planner
 from bound_images.programs import Runner
+from bound_images.quadlet import UnitType
 from bound_images.record import LockedImage, Record
-from bound_images.resolve import Resolver
 from bound_images.rootfs import Root
+from bound_images.scan import BoundImage, scan
+from bound_images.session import opened
 from bound_images.settings import SyncOptions
-from bound_images.source import RegistrySource, open_source
-from bound_images.store import ImageStore, open_store, sweep_spool
-from bound_images.where import private_directory, state_directory
+from bound_images.store import ImageStore
+from bound_images.where import state_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +62,12 @@ def plan(
         BoundImagesError: as `sync`, but for what only a pull finds out.
     """
     options = options or SyncOptions()
-    with _opened(root, store, options, runner or Runner(), create=False) as (images, resolver):
-        failures = Failures(keep_going=options.keep_going)
-        return Planner(root, images, lock, options, resolver, progress, failures).plan()
+    failures = Failures(keep_going=options.keep_going)
+    pinned = records.read(lock) if options.pinned else None
+    with opened(root, store, options, runner or Runner(), create=False) as session:
+        return Planner(session, options, progress, failures).plan(
+            bound_images_of(root, failures), pinned
+        )
 
 
 def sync(
@@ -87,18 +89,112 @@ def sync(
             a `SeveralError` where more than one did.
     """
     options = options or SyncOptions()
-    with _opened(root, store, options, runner or Runner(), create=True) as (images, resolver):
+    failures = Failures(keep_going=options.keep_going)
+    pinned = records.read(lock) if options.pinned else None
+    return _synced(
+        bound_images_of(root, failures),
+        pinned,
+        root,
+        store,
+        lock,
+        options,
+        progress,
+        runner,
+        failures,
+    )
+
+
+def import_images(
+    record: Record,
+    store: Path,
+    lock: Path,
+    options: SyncOptions,
+    *,
+    progress: Progress = silent,
+    runner: Runner | None = None,
+) -> SyncResult:
+    """Bring every image of *record* into *store* as it says, and record them in *lock*.
+
+    Raises:
+        BoundImagesError: as `sync`.
+    """
+    failures = Failures(keep_going=options.keep_going)
+    images = tuple(map(bound_image_of, record.images))
+    return _synced(images, record, None, store, lock, options, progress, runner, failures)
+
+
+def lock_images(
+    root: Root,
+    store: Path | None,
+    lock: Path,
+    options: SyncOptions | None = None,
+    *,
+    progress: Progress = silent,
+    runner: Runner | None = None,
+) -> Record:
+    """Record in *lock* what the images of *root* stand for now, without fetching any.
+
+    Raises:
+        BoundImagesError: a definition cannot be read, or an image cannot be resolved.
+    """
+    options = options or SyncOptions()
+    failures = Failures(keep_going=False)
+    with opened(root, store, options, runner or Runner(), create=False) as session:
+        todo = Planner(session, options, progress, failures).plan(
+            bound_images_of(root, failures), None
+        )
+    new = Record(tuple(map(locked_image, todo.images)))
+    records.write(lock, new)
+    return new
+
+
+def bound_image_of(image: LockedImage) -> BoundImage:
+    """Return a bound image that is as good as the one that *image* was recorded for.
+
+    What was secret in its options is gone: it can be found locally, not in its registry.
+    """
+    options = PullOptions.from_keys(image.options)
+    name = PurePosixPath(image.sources[0]).name if image.sources else ""
+    return BoundImage(
+        name, UnitType.IMAGE, image.reference, image.canonical, options, image.sources or ("",)
+    )
+
+
+def _synced(
+    bound: Sequence[BoundImage],
+    pinned: Record | None,
+    root: Root | None,
+    store: Path,
+    lock: Path,
+    options: SyncOptions,
+    progress: Progress,
+    runner: Runner | None,
+    failures: Failures,
+) -> SyncResult:
+    with opened(root, store, options, runner or Runner(), create=True) as session:
+        images = session.store
         assert images is not None
-        failures = Failures(keep_going=options.keep_going)
-        todo = Planner(root, images, lock, options, resolver, progress, failures).plan()
+        todo = Planner(session, options, progress, failures).plan(bound, pinned)
         todo.check_space(shutil.disk_usage(store).free, where=str(store))
         done = _fetched(todo, Fetcher(images, root, progress, options), options, failures)
-        new = Record(tuple(map(_locked_image, done)))
+        new = Record(tuple(map(locked_image, done)))
         _check_names(new, images)
         images.flush()
         verified.add(state_directory(store), new.image_ids)
         records.write(lock, new)
-        return SyncResult(todo, new, failures.errors)
+    return SyncResult(todo, new, failures.errors)
+
+
+def bound_images_of(root: Root, failures: Failures) -> tuple[BoundImage, ...]:
+    """Return what *root* is bound to; entries that cannot be read go to *failures*.
+
+    Raises:
+        BoundImagesError: an entry cannot be read, and that is not to be survived.
+    """
+    found = scan(root)
+    failures.add(*found.errors)
+    failures.stop("Some definitions cannot be read.")
+    return found.images
 
 
 def _fetched(
@@ -128,7 +224,8 @@ def _check_names(new: Record, images: ImageStore) -> None:
             )
 
 
-def _locked_image(planned: PlannedImage) -> LockedImage:
+def locked_image(planned: PlannedImage) -> LockedImage:
+    """Return what the lock file says of an image."""
     found = planned.resolved
     return LockedImage(
         reference=found.image.reference,
@@ -138,29 +235,3 @@ def _locked_image(planned: PlannedImage) -> LockedImage:
         options=found.image.options.as_keys(),
         sources=found.image.sources,
     )
-
-
-@contextmanager
-def _opened(
-    root: Root, store: Path, options: SyncOptions, runner: Runner, *, create: bool
-) -> Iterator[tuple[ImageStore | None, Resolver]]:
-    """Lock and open the store, unless it is missing and not to be made, and the source."""
-    with ExitStack() as stack:
-        work = stack.enter_context(private_directory())
-        images, spool = None, work
-        if create or store.is_dir():
-            state = state_directory(store)
-            stack.enter_context(locked(state, shared=not create, timeout=options.lock_timeout))
-            if create:
-                sweep_spool(state)
-            images = stack.enter_context(open_store(store, work=work, runner=runner, create=create))
-            spool = images.spool
-        source = stack.enter_context(open_source(options.source, spool=spool, runner=runner))
-        if isinstance(source, RegistrySource):
-            source = replace(
-                source, allow_transports=options.allow_transports, offline=options.offline
-            )
-        broker = AccessBroker(
-            work, root, auth_file=options.auth_file, tls_verify=options.tls_verify
-        )
-        yield images, Resolver(runner, broker, source, options)

@@ -81,12 +81,13 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
-    import bound_images.cli.commands  # noqa: F401 - registers the commands
+    import bound_images.cli.commands
+    import bound_images.cli.extras  # noqa: F401 - both register commands
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        app()
+        app(prog_name="bound-images")
     except Interrupted as interruption:
         sys.stderr.write("error: interrupted.\n")
         sys.exit(interruption.status)

@@ -14,7 +14,7 @@ from bound_images.cli import options as o
 from bound_images.cli.app import SESSION, app
 from bound_images.cli.output import size
 from bound_images.cli.progress import shown_progress
-from bound_images.errors import BoundImagesError, exit_status, raise_all
+from bound_images.errors import raise_all
 from bound_images.plan import SyncPlan
 from bound_images.prune import prune as prune_store
 from bound_images.rootfs import Root
@@ -25,9 +25,6 @@ from bound_images.sync import sync as sync_images
 
 PlanOnly = Annotated[
     bool, typer.Option("--plan", "--dry-run", help="Print what would be done, and do nothing.")
-]
-ProgressFd = Annotated[
-    int | None, typer.Option("--progress-fd", help="Write JSON lines about progress there.")
 ]
 
 
@@ -44,10 +41,9 @@ def list_command(
     found = scan(Root(root))
     documents = [image_document(image) for image in found.images]
     lines = [f"{image.name}\t{image.key}" for image in found.images]
-    if found.errors and keep_going:
-        _fail_with("images", documents, lines, found.errors)
-    raise_all(found.errors, "Some definitions cannot be read.")
-    SESSION.output.result("images", documents, lines)
+    if not keep_going:
+        raise_all(found.errors, "Some definitions cannot be read.")
+    SESSION.output.result_with_errors("images", documents, lines, found.errors)
 
 
 @app.command("sync")
@@ -78,7 +74,7 @@ def sync_command(
     retry_delay: o.RetryDelay = None,
     timeout: o.Timeout = o.TIMEOUT,
     lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
-    progress_fd: ProgressFd = None,
+    progress_fd: o.ProgressFd = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = 0,
@@ -109,9 +105,7 @@ def sync_command(
         done = sync_images(*where, progress=progress, runner=SESSION.runner)
     documents = [image.to_json() for image in done.record.images]
     lines = [f"{image.action}\t{image.resolved.canonical}" for image in done.plan.images]
-    if done.errors:
-        _fail_with("images", documents, lines, done.errors)
-    SESSION.output.result("images", documents, lines)
+    SESSION.output.result_with_errors("images", documents, lines, done.errors)
 
 
 @app.command("check")
@@ -147,7 +141,7 @@ def verify_command(
     lock: o.LockPath = None,
     root_id: o.RootId = None,
     lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
-    progress_fd: ProgressFd = None,
+    progress_fd: o.ProgressFd = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = 0,
@@ -259,19 +253,4 @@ def _show_check(result: CheckResult) -> None:
         for image in result.images
     ]
     lines = [f"{image.verdict}\t{image.canonical}" for image in result.images]
-    try:
-        result.raise_for_verdicts()
-    except BoundImagesError as error:
-        SESSION.output.failed_result("images", documents, lines, error)
-        raise typer.Exit(exit_status(error)) from error
-    SESSION.output.result("images", documents, lines)
-
-
-def _fail_with(
-    noun: str, value: object, lines: list[str], errors: tuple[BoundImagesError, ...]
-) -> None:
-    try:
-        raise_all(errors, f"{len(errors)} definitions or images failed.")
-    except BoundImagesError as error:
-        SESSION.output.failed_result(noun, value, lines, error)
-        raise typer.Exit(exit_status(error)) from error
+    SESSION.output.result_with_errors("images", documents, lines, result.errors)

@@ -106,6 +106,10 @@ KeepGoing = Annotated[
     bool, typer.Option("--keep-going", "-k", help="Let a failure stop only its own image.")
 ]
 
+ProgressFd = Annotated[
+    int | None, typer.Option("--progress-fd", help="Write JSON lines about progress there.")
+]
+
 DEFAULT_ROOT = Path("/")
 JOBS = DEFAULT_JOBS
 TIMEOUT = PULL_SECONDS
@@ -122,9 +126,19 @@ class Places:
         name: What the root is called, if that was said.
     """
 
-    def __init__(self, root: Path, store: Path | None, lock: Path | None, name: str | None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        store: Path | None,
+        lock: Path | None,
+        name: str | None,
+        *,
+        needs_store: bool = True,
+    ) -> None:
         self.root = Root(root)
-        self.store = (store or default_store(self.root)).absolute()
+        # A lock file that was named needs no store to be beside.
+        place = store or (default_store(self.root) if needs_store else Path("storage"))
+        self.store = place.absolute()
         self.lock = (lock or default_lock(self.store, name or root_id(self.root))).absolute()
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from typing import Any
 
-from bound_images.errors import BoundImagesError, describe, exit_status
+import typer
+
+from bound_images.errors import BoundImagesError, describe, exit_status, joined
 
 VERSION = 1
 
@@ -43,16 +44,29 @@ class Output:
                 sys.stdout.write(f"{printable(line)}\n")
         sys.stdout.flush()
 
-    def failed_result(self, noun: str, value: object, lines: list[str], error: Any) -> None:  # noqa: ANN401 - an error, checked by the caller
-        """Show a result that is a failure as well, in one document."""
+    def result_with_errors(
+        self,
+        noun: str,
+        value: object,
+        lines: list[str],
+        errors: tuple[BoundImagesError, ...],
+    ) -> None:
+        """Show a result, and what failed besides, in one document.
+
+        Raises:
+            typer.Exit: something failed.
+        """
+        if not errors:
+            self.result(noun, value, lines)
+            return
+        error = joined(errors, "Not everything is as it should be.")
         if self.as_json:
             document = {"version": VERSION, noun: value, "error": error_document(error)}
             self._write_json(document)
         else:
-            for line in lines:
-                sys.stdout.write(f"{printable(line)}\n")
-        sys.stdout.flush()
+            self.result(noun, value, lines)
         sys.stderr.write(f"{render(error)}\n")
+        raise typer.Exit(exit_status(error)) from error
 
     def error(self, error: BoundImagesError) -> None:
         """Show a failure."""

@@ -1,0 +1,112 @@
+"""``explain``: why an image is, or is not, in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bound_images import record as records
+from bound_images import verified
+from bound_images.errors import BoundImagesError, NotFoundError
+from bound_images.locking import DEFAULT_TIMEOUT
+from bound_images.programs import Runner
+from bound_images.reference import ImageName
+from bound_images.rootfs import Root
+from bound_images.scan import BoundImage, scan
+from bound_images.session import opened
+from bound_images.settings import SyncOptions
+from bound_images.storeimages import StoredImage
+from bound_images.where import state_directory
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is known of one image.
+
+    Attributes:
+        name: What was asked for.
+        bound: The records of the root that mean it.
+        locks: Lock files that name it, each with the id that it records.
+        stored: The image in the store, None where it is not there.
+        layers: The diff_ids of its layers.
+        verified: Whether its content is known to be whole.
+    """
+
+    name: str
+    bound: tuple[BoundImage, ...]
+    locks: tuple[tuple[Path, str], ...]
+    stored: StoredImage | None
+    layers: tuple[str, ...]
+    verified: bool
+
+    @property
+    def reason(self) -> str:
+        """One sentence that says what keeps the image, or why it is not there."""
+        if self.bound:
+            what = f"{self.bound[0].sources[0]} binds it"
+            return f"{what}." if self.stored else f"{what}, and it is not in the store: run sync."
+        if self.locks:
+            return f"{self.locks[0][0]} records it; this root is not bound to it."
+        return "Nothing binds or records it; prune would remove it."
+
+
+def explain(
+    root: Root,
+    store: Path,
+    name: str,
+    *,
+    locks: Sequence[Path] = (),
+    lock_timeout: float = DEFAULT_TIMEOUT,
+    runner: Runner | None = None,
+) -> Explanation:
+    """Say what is known of the image called *name*: a name, an id or the beginning of one.
+
+    Raises:
+        NotFoundError: neither root, lock files nor store know it.
+    """
+    key = _canonical(name)
+    with opened(
+        root, store, SyncOptions(lock_timeout=lock_timeout), runner or Runner(), create=False
+    ) as session:
+        images = session.store.images() if session.store else ()
+        stored = next((i for i in images if key in i.names or _is_id(name, i.image_id)), None)
+        layers = session.store.layers([stored.image_id]) if session.store and stored else {}
+    names = {key, name, *(stored.names if stored else ())}
+    bound = tuple(image for image in scan(root).images if image.key in names)
+    recorded = _recorded(store, locks, names, name)
+    if not bound and not recorded and stored is None:
+        raise NotFoundError(f"Nothing is known of {name}.", image=name)
+    return Explanation(
+        name=name,
+        bound=bound,
+        locks=recorded,
+        stored=stored,
+        layers=layers.get(stored.image_id, ()) if stored else (),
+        verified=stored is not None and stored.image_id in verified.read(state_directory(store)),
+    )
+
+
+def _recorded(
+    store: Path, locks: Sequence[Path], names: set[str], name: str
+) -> tuple[tuple[Path, str], ...]:
+    found: list[tuple[Path, str]] = []
+    for path in sorted({*locks, *state_directory(store).glob("*.json")}):
+        try:
+            images = records.read(path).images
+        except BoundImagesError:
+            continue
+        ids = (i.image_id for i in images if i.canonical in names or _is_id(name, i.image_id))
+        found.extend((path, image_id) for image_id in ids)
+    return tuple(found)
+
+
+def _canonical(name: str) -> str:
+    try:
+        return ImageName.parse(name).canonical
+    except BoundImagesError:
+        return name
+
+
+def _is_id(name: str, image_id: str) -> bool:
+    return len(name) >= 12 and image_id.startswith(name.removeprefix("sha256:"))
