@@ -107,7 +107,7 @@ class Planner:
 
     def _by_policy(self, image: BoundImage) -> ResolvedImage | None:
         """Return what is in the store where ``Policy=missing`` or ``never`` is content with it."""
-        policy = image.options.wanted_policy
+        policy = self._policy(image)
         if policy not in (Policy.MISSING, Policy.NEVER):
             return None
         if stored := self._named(image.key):
@@ -121,11 +121,14 @@ class Planner:
     def _not_newer(self, found: ResolvedImage) -> ResolvedImage:
         """Return what is in the store where ``Policy=newer`` finds nothing newer, else *found*."""
         stored = self._named(found.canonical)
-        if found.image.options.wanted_policy is not Policy.NEWER or stored is None:
+        if self._policy(found.image) is not Policy.NEWER or stored is None:
             return found
         if _seconds(found.created) > stored.created:
             return found
         return self._resolver.in_store(found.image, stored.image_id, stored.digest)
+
+    def _policy(self, image: BoundImage) -> Policy:
+        return Policy.ALWAYS if self._options.refresh else image.options.wanted_policy
 
     def _named(self, name: str) -> StoredImage | None:
         return next((image for image in self._stored if name in image.names), None)

@@ -79,7 +79,7 @@ def scan(root: Root) -> Scan:
     Raises:
         BoundImagesError: what concerns no single entry, such as the registry configuration.
     """
-    reader = _Reader(root)
+    reader = EntryReader(root)
     images: list[BoundImage] = []
     errors: list[BoundImagesError] = []
     for name in root.names(BOUND_DIRECTORY):
@@ -114,8 +114,12 @@ def merge(
     return tuple(found.values()), tuple(conflicts)
 
 
-class _Reader:
-    """Turns entries of the bound directory of one root into records."""
+class EntryReader:
+    """Turns entries of the bound directory of one root into records.
+
+    Args:
+        root: The root.
+    """
 
     def __init__(self, root: Root) -> None:
         self._root = root
@@ -124,11 +128,20 @@ class _Reader:
         self._library = Library(root)
 
     def images_of_entry(self, name: str) -> list[BoundImage]:
+        """Return the images that the link *name* binds.
+
+        Raises:
+            BoundImagesError: the link, or a file that it leads to, cannot be read.
+        """
         unit, library = self.unit_of_entry(name)
         return [self._record(unit, use) for use in images_of(unit, library)]
 
     def unit_of_entry(self, name: str) -> tuple[Unit, Library]:
-        """Return the unit that the link *name* binds, and where its relations are looked up."""
+        """Return the unit that the link *name* binds, and where its relations are looked up.
+
+        Raises:
+            BoundImagesError: as `images_of_entry`.
+        """
         entry = BOUND_DIRECTORY / name
         self._check_name(name)
         target = self._root.resolve(entry)

@@ -30,6 +30,7 @@ class SyncOptions:
             what is in the store then needs no network.
         offline: Whether to fail rather than to ask a registry.
         verify: Whether to read back what the store already has.
+        refresh: Whether to take every ``Policy=`` for always, and so follow moved tags.
     """
 
     jobs: int = DEFAULT_JOBS
@@ -45,3 +46,4 @@ class SyncOptions:
     pinned: bool = False
     offline: bool = False
     verify: bool = False
+    refresh: bool = False

@@ -82,7 +82,8 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line."""
     import bound_images.cli.commands
-    import bound_images.cli.extras  # noqa: F401 - both register commands
+    import bound_images.cli.extras
+    import bound_images.cli.linting  # noqa: F401 - all three register commands
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)

@@ -65,6 +65,9 @@ def sync_command(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read back what is there, and repair it.")
     ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Follow moved tags, whatever Policy= says.")
+    ] = False,
     keep_going: o.KeepGoing = False,
     allow_transport: o.AllowTransport = False,
     jobs: o.Jobs = o.JOBS,
@@ -95,6 +98,7 @@ def sync_command(
         pinned=locked or offline,
         offline=offline,
         verify=verify,
+        refresh=refresh,
     )
     where = (places.root, places.store, places.lock, settings)
     with shown_progress(SESSION.output, progress_fd) as progress:

@@ -1,0 +1,75 @@
+"""The command ``lint``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from bound_images.cli import options as o
+from bound_images.cli.app import SESSION, app
+from bound_images.errors import BoundImagesError, LintError
+from bound_images.lint import Finding, Severity
+from bound_images.lint import lint as lint_root
+from bound_images.lint.sarif import sarif
+from bound_images.rootfs import Root
+
+
+class Format(StrEnum):
+    """How findings are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+
+
+class FailOn(StrEnum):
+    """From which severity on lint fails."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+    NEVER = "never"
+
+
+@app.command("lint")
+def lint_command(
+    *,
+    root: o.RootPath = o.DEFAULT_ROOT,
+    form: Annotated[Format, typer.Option("--format", help="How to print findings.")] = Format.TEXT,
+    fail_on: Annotated[
+        FailOn, typer.Option("--fail-on", help="The least severity that makes lint fail.")
+    ] = FailOn.ERROR,
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", metavar="RULE", help="Leave a rule out; repeat.")
+    ] = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Find what goes wrong in practice; fail for errors."""
+    SESSION.output.as_json = SESSION.output.as_json or form is Format.JSON
+    found = lint_root(Root(root), skip=skip or (), runner=SESSION.runner)
+    errors = _failures(found, fail_on)
+    if form is Format.SARIF:
+        sys.stdout.write(json.dumps(sarif(found), indent=1) + "\n")
+        if errors:
+            raise errors[0]
+        return
+    lines = [_line(finding) for finding in found]
+    SESSION.output.result_with_errors("findings", [f.to_json() for f in found], lines, errors)
+
+
+def _failures(found: tuple[Finding, ...], fail_on: FailOn) -> tuple[BoundImagesError, ...]:
+    if fail_on is FailOn.NEVER:
+        return ()
+    bad = [f for f in found if f.severity.rank >= Severity(fail_on.value).rank]
+    return (LintError(f"Findings to repair: {len(bad)}."),) if bad else ()
+
+
+def _line(finding: Finding) -> str:
+    place = f"{finding.path}:{finding.line}" if finding.line else finding.path
+    return f"{finding.severity}: {place}: {finding.message} [{finding.rule}]"
