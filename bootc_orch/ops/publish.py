@@ -1,6 +1,6 @@
 """Make a prepared image visible: objects first, then the layers' refs, the image's ref last.
 
-Objects are linked from the staging repository into the destination from below: content, then the
+Objects are moved from the staging repository into the destination from below: content, then the
 directories that hold it, each after its children, and when all of that is on the disk the commits.
 So a commit is complete when it appears, and whatever dies in between leaves a valid repository.
 ostree then takes over the refs, for which nothing is left to copy: it would need five times as long
@@ -65,10 +65,10 @@ def publish(publication: Publication, trees: Trees, staging: Staging, repo: Repo
     except InvalidImageError:
         _require_layers(present, repo)
         raise
-    with _linking(staging.store, repo.path) as links:
-        links.add_made(publication.commit, trees)
+    with _moving(staging.store, repo.path) as moves:
+        moves.add_made(publication.commit, trees)
         repo.sync()
-        links.add_commit(publication.commit)
+        moves.add_commit(publication.commit)
     _require_layers(publication.layers, repo)
     staging.set_ref(publication.image_ref, publication.commit)
     _take_refs([publication.image_ref], staging, repo)
@@ -84,12 +84,12 @@ def publish_layers(layers: Mapping[str, str], staging: Staging, repo: Repo) -> N
         StorageIOError: something could not be flushed to the disk.
     """
     repo.sync()
-    with _linking(staging.store, repo.path) as links:
+    with _moving(staging.store, repo.path) as moves:
         for commit in layers.values():
-            links.add_tree(commit)
+            moves.add_tree(commit)
         repo.sync()
         for commit in layers.values():
-            links.add_commit(commit)
+            moves.add_commit(commit)
     for ref, commit in layers.items():
         staging.set_ref(ref, commit)
     _take_refs(layers, staging, repo)
@@ -111,8 +111,8 @@ def _require_layers(layers: Mapping[str, str], repo: Repo) -> None:
 
 
 @dataclass(slots=True)
-class _Links:
-    """Links objects from one repository into another, each once."""
+class _Moves:
+    """Moves objects from one repository into another, each once."""
 
     store: ObjectStore
     repo: Path
@@ -122,7 +122,7 @@ class _Links:
     seen: set[bytes] = field(default_factory=set)
 
     def add_tree(self, commit: str) -> None:
-        """Link all that *commit* consists of, itself excepted, children first.
+        """Move all that *commit* consists of, itself excepted, children first.
 
         Nothing is passed over because its parent is there: that may be what an interrupted prune
         left.  What is not staged must be in the destination.
@@ -146,7 +146,7 @@ class _Links:
         self.add(tree.hex(), "dirtree")
 
     def add_made(self, commit: str, trees: Trees) -> None:
-        """Link what the merge made for *commit*; all the rest of it came with its layers."""
+        """Move what the merge made for *commit*; all the rest of it came with its layers."""
         for checksum in trees.made_files:
             self.add_file(checksum)
         for checksum in trees.made_metas:
@@ -163,31 +163,32 @@ class _Links:
         self.add(tree.hex(), "dirtree")
 
     def add_file(self, checksum: bytes) -> None:
-        """Link a content object."""
+        """Move a content object."""
         if checksum not in self.seen:
             self.seen.add(checksum)
             name = checksum.hex()
-            self._link(f"{name[:2]}/{name[2:]}{self.suffix}")
+            self._move(f"{name[:2]}/{name[2:]}{self.suffix}")
 
     def add(self, checksum: str, extension: str) -> None:
-        """Link a metadata object."""
-        self._link(f"{checksum[:2]}/{checksum[2:]}.{extension}")
+        """Move a metadata object."""
+        self._move(f"{checksum[:2]}/{checksum[2:]}.{extension}")
 
     def add_commit(self, commit: str) -> None:
-        """Link *commit*, all of which is there, and the detached metadata that came with it."""
+        """Move *commit*, all of which is there, and the detached metadata that came with it."""
         if Path(self.store.path(commit, "commitmeta")).exists():
             self.add(commit, "commitmeta")
         self.add(commit, "commit")
         # ostree passes over a commit that an interrupted pull of its own has marked.
         (self.repo / "state" / f"{commit}.commitpartial").unlink(missing_ok=True)
 
-    def _link(self, name: str) -> None:
+    def _move(self, name: str) -> None:
+        """Move one object; a move is half the work of linking it here and removing it there.
+
+        It would replace an object of the same name, which is the same, but an inode that a
+        deployment may share; whoever wrote the object has seen that there was none.
+        """
         try:
-            os.link(
-                name, name, src_dir_fd=self.source, dst_dir_fd=self.target, follow_symlinks=False
-            )
-        except FileExistsError:
-            pass
+            os.rename(name, name, src_dir_fd=self.source, dst_dir_fd=self.target)
         except FileNotFoundError as error:
             # Not staged, because the destination had it.
             if not os.path.lexists(self.repo / "objects" / name):
@@ -197,14 +198,14 @@ class _Links:
 
 
 @contextmanager
-def _linking(store: ObjectStore, repo: Path) -> Iterator[_Links]:
+def _moving(store: ObjectStore, repo: Path) -> Iterator[_Moves]:
     for number in range(256):
         (repo / f"objects/{number:02x}").mkdir(exist_ok=True)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     source = os.open(store.repository / "objects", flags)
     target = os.open(repo / "objects", flags)
     try:
-        yield _Links(store, repo, source, target, store.content_suffix)
+        yield _Moves(store, repo, source, target, store.content_suffix)
     finally:
         os.close(source)
         os.close(target)

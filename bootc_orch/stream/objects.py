@@ -246,7 +246,7 @@ class ObjectStore:
             return self._open_file(path, status)
         except (InvalidImageError, OSError) as error:
             raise StoreDamagedError(
-                f"The object {checksum}{self.content_suffix} in {self.repository} cannot be read: {error}",
+                f"The object {path} cannot be read: {error}",
                 path=str(path),
             ) from error
 

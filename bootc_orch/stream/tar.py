@@ -15,7 +15,6 @@ import binascii
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
 from zlib import adler32
 
 from bootc_orch.errors import InvalidImageError, LimitError, OrchError
@@ -209,22 +208,20 @@ class TarReader:
             return None
         name, link, pax = self._names(block)
         kind = _type(kind, name)
-        size = _size(size, pax, name)
+        size = _size(size, pax, name) if pax else size
         if size and kind != REGULAR:
             raise InvalidImageError(f"{printable(name)} is not a file but has content.")
         self._expect_content(size)
-        return Member(
-            kind,
-            name,
-            size,
-            _number(block[100:108], "mode") & 0o7777,
-            _owner(block[108:116], pax.get(b"uid"), name),
-            _owner(block[116:124], pax.get(b"gid"), name),
-            _modified(block, pax.get(b"mtime")),
-            link,
-            _xattrs(pax, name) if pax else (),
-            start,
-        )
+        mode, uid, gid = _attributes(block[100:124])
+        modified = _number(block[136:148], "modification time") > 0
+        xattrs: tuple[tuple[bytes, bytes], ...] = ()
+        if pax:
+            uid, gid = _decimal(pax, b"uid", uid), _decimal(pax, b"gid", gid)
+            modified = _is_modified(pax, modified)
+            xattrs = _xattrs(pax, name)
+        if not (0 <= uid <= ID_MAX and 0 <= gid <= ID_MAX):
+            raise InvalidImageError(f"{printable(name)} has the impossible owner {uid}:{gid}.")
+        return Member(kind, name, size, mode, uid, gid, modified, link, xattrs, start)
 
     def _names(self, block: bytes) -> tuple[bytes, bytes, dict[bytes, bytes]]:
         """Return name, link target and PAX records of the member that *block* begins."""
@@ -298,6 +295,13 @@ def _number(field: bytes, what: str) -> int:
         raise InvalidImageError(f"A tar header has the {what} {digits!r}.") from error
 
 
+@lru_cache(maxsize=1024)
+def _attributes(fields: bytes) -> tuple[int, int, int]:
+    """Read mode, owner and group, which stand together."""
+    mode = _number(fields[:8], "mode") & 0o7777
+    return mode, _number(fields[8:16], "owner"), _number(fields[16:], "group")
+
+
 def _text(block: bytes, start: int, length: int) -> bytes:
     end = block.find(b"\0", start, start + length)
     return block[start : start + length if end < 0 else end]
@@ -336,10 +340,7 @@ def _size(stated: int, pax: dict[bytes, bytes], name: bytes) -> int:
 
     Readers that disagree on which of two sizes counts see different members in one archive.
     """
-    text = pax.get(b"size")
-    if text is None:
-        return stated
-    size = _decimal(text, "size")
+    size = _decimal(pax, b"size", stated)
     if size != stated and not (stated == 0 and size >= 1 << 33):
         raise InvalidImageError(
             f"{printable(name)} has two sizes in its headers, {stated} and {size}."
@@ -349,26 +350,23 @@ def _size(stated: int, pax: dict[bytes, bytes], name: bytes) -> int:
     return size
 
 
-def _owner(field: bytes, pax: bytes | None, name: bytes) -> int:
-    value = _number(field, "owner") if pax is None else _decimal(pax, "owner")
-    if not 0 <= value <= ID_MAX:
-        raise InvalidImageError(f"{printable(name)} has the impossible owner or group {value}.")
-    return value
-
-
-def _modified(block: bytes, pax: bytes | None) -> bool:
+def _is_modified(pax: dict[bytes, bytes], stated: bool) -> bool:  # noqa: FBT001 - a value
     """Say whether the modification time is positive; nonsense is not."""
-    if pax is None:
-        return _number(block[136:148], "modification time") > 0
+    text = pax.get(b"mtime")
+    if text is None:
+        return stated
     try:
-        return float(pax) > 0
+        return float(text) > 0
     except ValueError:
         return False
 
 
-def _decimal(text: bytes, what: str) -> int:
+def _decimal(pax: dict[bytes, bytes], key: bytes, otherwise: int) -> int:
+    text = pax.get(key)
+    if text is None:
+        return otherwise
     if not text.isdigit() or len(text) > 20:
-        raise InvalidImageError(f"A PAX header has the {what} {text[:40]!r}.")
+        raise InvalidImageError(f"A PAX header has the {key.decode()} {text[:40]!r}.")
     return int(text)
 
 
@@ -422,6 +420,8 @@ def _xattrs(pax: dict[bytes, bytes], name: bytes) -> tuple[tuple[bytes, bytes], 
 
 def _libarchive_xattr(key: bytes, value: bytes) -> tuple[bytes, bytes]:
     """Decode libarchive's own form: a quoted name and a base64 value."""
+    from urllib.parse import unquote_to_bytes  # rarely needed, and slow to load
+
     try:
         return unquote_to_bytes(key[len(_LIBARCHIVE) :]), base64.b64decode(
             value + b"=" * (-len(value) % 4), validate=True
