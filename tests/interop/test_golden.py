@@ -23,7 +23,7 @@ from support.images import (
     ostree_layers_of,
     small_images,
 )
-from support.ostree import init_repo, ostree, refs, show, tree, verify_state
+from support.ostree import init_repo, metadata_keys, ostree, refs, show, tree, verify_state
 
 pytestmark = pytest.mark.root
 
@@ -117,7 +117,7 @@ def test_the_merge_commit_has_bootcs_content_parent_and_date(pulled: Pulled) -> 
 
 
 def test_the_merge_commit_has_four_metadata_keys_in_order(pulled: Pulled) -> None:
-    assert show(pulled.repo, pulled.merge).keys == KEYS
+    assert metadata_keys(pulled.repo, pulled.merge) == KEYS
 
 
 def test_the_image_ref_is_bootcs(pulled: Pulled) -> None:

@@ -10,7 +10,8 @@ from support.images import DEBIAN_IMAGES, golden, layout_of, small_images
 
 from bootc_orch.model.reference import OstreeImageReference
 from bootc_orch.ops.progress import NullProgress
-from bootc_orch.ops.pull import PullOptions, VarContent, pull
+from bootc_orch.ops.pull import pull
+from bootc_orch.ops.pull_plan import PullOptions, VarContent
 from bootc_orch.tools.proxy_options import ProxyOptions
 
 pytestmark = pytest.mark.root
