@@ -203,6 +203,16 @@ def test_gc_deletes_exactly_what_its_plan_names(bootcs):
     verify_state(bootcs)
 
 
+def test_a_parent_is_not_kept_for_its_childs_sake(bootcs):
+    base = golden("derived").merge_parent
+    argv = ("commit", f"--repo={bootcs}", "--no-bindings", f"--tree=ref={base}")
+    parent = ostree(*argv, "--orphan", "--subject=old").strip()
+    ostree(*argv, "--branch=os/x", f"--parent={parent}", "--subject=new")
+    bootc_orch("gc", "--repo", bootcs)
+    assert not (bootcs / "objects" / parent[:2] / f"{parent[2:]}.commit").exists()
+    verify_state(bootcs)
+
+
 @pytest.mark.parametrize("root", ["ostree/0/1/0", "ostree/container/baseimage/bootc/0"])
 def test_layers_of_a_deployment_outlive_their_image(bootcs, root):
     commit = golden("derived-multi").merge_commit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
@@ -127,6 +128,24 @@ def test_a_lock_file_that_was_replaced_is_not_trusted_k06(tmp_path):
         (tmp_path / LOCK_NAME).rename(tmp_path / "moved")
         with locked(tmp_path, exclusive=True, timeout=1):
             assert (tmp_path / LOCK_NAME).exists()
+
+
+def test_a_lock_file_that_is_moved_while_it_is_being_locked_is_let_go_k06(tmp_path, monkeypatch):
+    real_flock = fcntl.flock
+    moves = iter([tmp_path / "moved"])
+
+    def flock(descriptor: int, how: int) -> None:
+        for target in moves:
+            (tmp_path / LOCK_NAME).rename(target)
+        real_flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        locked(tmp_path, exclusive=True, timeout=1),
+        pytest.raises(LockedError),
+        holder_fails(tmp_path),
+    ):
+        pass
 
 
 def test_nobody_but_the_owner_can_hold_up_others(tmp_path):

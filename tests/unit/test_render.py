@@ -60,6 +60,11 @@ def test_on_a_terminal_a_table_fits(capsys, monkeypatch):
     assert lines[4].split() == ["b\\x1b[31m\\n", "10", "bytes"]
 
 
+def test_warnings_are_escaped_and_masked_line_by_line_s21_s34(capsys):
+    output.complain("warning: \x1b[31mred https://u:CANARY@h/\nsecond")
+    assert capsys.readouterr().err == "warning: \\x1b[31mred https://u:***@h/\nsecond\n"
+
+
 @pytest.mark.parametrize(
     "text",
     [
