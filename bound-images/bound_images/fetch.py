@@ -66,7 +66,15 @@ class Fetcher:
                 self._check(image)
             case Action.FETCH:
                 self._fetch(planned)
-        self._store.tag(image.image_id, image.canonical)
+        self._name(planned)
+
+    def _name(self, planned: PlannedImage) -> None:
+        """Have the canonical name stand for the image; podman gives digests only by a pull."""
+        image = planned.resolved
+        if "@" not in image.canonical:
+            self._store.tag(image.image_id, image.canonical)
+        elif image.canonical not in {n for i in self._store.images() for n in i.names}:
+            self._fetch(planned)
 
     def _check(self, image: ResolvedImage) -> None:
         """Read an image back that nobody vouches for; what is damaged is removed and fetched."""

@@ -7,9 +7,10 @@ import logging
 import os
 import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import sh
 
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 # sh logs whole command lines, and puts them into its exceptions.
 logging.getLogger("sh").setLevel(logging.CRITICAL + 1)
 
-TAIL_LINES = 60
+TAIL_BYTES = 64 * 1024
 MAX_LINE = 2000
 # Variables that change what a child does or prints, behind the back of the argument list.
 HOSTILE_PREFIXES = ("LD_", "PYTHON", "STORAGE_", "CONTAINER_")
@@ -76,34 +77,29 @@ class Runner:
             Cancelled: `cancel` was called.
         """
         command = _command(program)
-        tail: deque[str] = deque(maxlen=TAIL_LINES)
-
-        def keep(line: str) -> None:
-            tail.append(line.rstrip("\n")[:MAX_LINE])
-            if on_line is not None:
-                on_line(tail[-1])
-
         logger.debug("+ %s %s", program, " ".join(map(str, arguments)))
-        output: list[str] = []
-        running = self._start(command, arguments, keep, output, env, enter, timeout)
-        try:
-            running.wait()
-        except sh.TimeoutException as error:
-            raise StallError(
-                f"{what} took longer than {timeout:g} seconds.", image=image
-            ) from error
-        except sh.ErrorReturnCode as error:
-            status = int(error.exit_code)
-            if self._cancelled.is_set():
-                raise Cancelled from error
+        timed_out = threading.Event()
+        with TemporaryFile() as output, TemporaryFile() as errors:
+            listener = _listener(errors, on_line) if on_line else errors
+            running = self._start(command, arguments, output, listener, env, enter)
+            try:
+                with _deadline(running, timeout, timed_out):
+                    running.wait()
+                status = 0
+            except sh.ErrorReturnCode as error:
+                # Its text would be the whole output and command line, so it goes no further.
+                status = int(error.exit_code)
+            finally:
+                with self._lock:
+                    self._running.pop(id(running), None)
+            if timed_out.is_set():
+                raise StallError(f"{what} took longer than {timeout:g} seconds.", image=image)
+            if status != 0 and self._cancelled.is_set():
+                raise Cancelled
             if status not in allow:
-                # `from None`: the exception of sh holds the whole output and command line.
-                raise error_of(what, status, "\n".join(tail), image=image) from None
-            return status, "".join(output)
-        finally:
-            with self._lock:
-                self._running.pop(id(running), None)
-        return 0, "".join(output)
+                raise error_of(what, status, _tail(errors), image=image)
+            output.seek(0)
+            return status, output.read().decode(errors="surrogateescape")
 
     def cancel(self) -> None:
         """End all running programs, at first politely, and let no further one start."""
@@ -127,17 +123,16 @@ class Runner:
             running = list(self._running.values())
         for command in running:
             with contextlib.suppress(ProcessLookupError):
-                command.signal(number)
+                command.signal_group(number)
 
     def _start(
         self,
         command: sh.Command,
         arguments: Sequence[Arg],
-        keep: Callable[[str], None],
-        output: list[str],
+        output: IO[bytes],
+        errors: IO[bytes] | Callable[[str], None],
         env: Mapping[str, str] | None,
         enter: Callable[[], None] | None,
-        timeout: float | None,
     ) -> sh.RunningCommand:
         with self._lock:
             if self._cancelled.is_set():
@@ -148,21 +143,55 @@ class Runner:
                     _env={**child_environment(), **(env or {})},
                     _preexec_fn=enter or die_with_parent,
                     _pass_fds={RUNROOT_FD} if enter else set(),
-                    _out=lambda text: output.append(text),  # sh cannot look into a built-in
-                    _err=keep,
-                    _tty_out=False,
+                    _out=output,
+                    _err=errors,
                     _encoding="utf-8",
-                    _decode_errors="surrogateescape",
+                    _decode_errors="replace",
                     _new_session=True,
                     _bg=True,
                     _bg_exc=False,
-                    _timeout=timeout,
                     _return_cmd=True,
                 )
             except sh.ForkException as error:
                 raise _namespace_error(error) from None
             self._running[id(running)] = running
             return running
+
+
+@contextlib.contextmanager
+def _deadline(
+    running: sh.RunningCommand, seconds: float | None, passed: threading.Event
+) -> Iterator[None]:
+    """Kill *running* after *seconds*, and say so in *passed*; sh's own timer polls."""
+
+    def kill() -> None:
+        passed.set()
+        with contextlib.suppress(ProcessLookupError):
+            running.signal_group(signal.SIGKILL)
+
+    timer = threading.Timer(seconds or 0.0, kill)
+    timer.daemon = True
+    if seconds:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _listener(errors: IO[bytes], on_line: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what hands each line of standard error on, and keeps it in *errors*."""
+
+    def listen(line: str) -> None:
+        errors.write(line.encode(errors="replace"))
+        on_line(line.rstrip("\n")[:MAX_LINE])
+
+    return listen
+
+
+def _tail(stream: IO[bytes]) -> str:
+    stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_BYTES))
+    return stream.read().decode(errors="backslashreplace")
 
 
 def child_environment() -> dict[str, str]:

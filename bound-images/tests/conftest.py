@@ -1,9 +1,57 @@
-"""Make the helper modules beside this file, and the package itself, importable."""
+"""Make the helper modules beside this file, and the package itself, importable; shared fixtures."""
 
+import os
+import shutil
 import sys
 from pathlib import Path
+
+import pytest
 
 HERE = Path(__file__).resolve().parent
 for directory in (HERE, HERE.parent):
     if str(directory) not in sys.path:
         sys.path.insert(0, str(directory))
+
+NEEDED = ("podman", "skopeo", "docker-registry", "unshare")
+
+
+def pytest_collection_modifyitems(items):
+    missing = [name for name in NEEDED if shutil.which(name) is None]
+    for item in items:
+        if item.get_closest_marker("root"):
+            if os.getuid() != 0:
+                item.add_marker(pytest.mark.skip(reason="needs root"))
+            elif missing:
+                item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))
+
+
+@pytest.fixture
+def world(tmp_path):
+    from world import World
+
+    return World(tmp_path)
+
+
+@pytest.fixture
+def layout(tmp_path):
+    from world import Layout
+
+    return Layout(tmp_path / "layout")
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory):
+    from world import Registry
+
+    with Registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture
+def consumer():
+    """A directory for the store of a podman that uses ours as an additional one."""
+    from world import remove_tree, short_directory
+
+    directory = short_directory()
+    yield directory
+    remove_tree(directory)

@@ -28,7 +28,11 @@ def run_generator(generator, root):
     directories = [f"{root}/etc/containers/systemd", f"{root}/usr/share/containers/systemd"]
     done = subprocess.run(
         [generator, "-dryrun"],
-        env={"QUADLET_UNIT_DIRS": ":".join(directories), "PATH": "/usr/bin:/bin", "PODMAN": "podman"},
+        env={
+            "QUADLET_UNIT_DIRS": ":".join(directories),
+            "PATH": "/usr/bin:/bin",
+            "PODMAN": "podman",
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -107,8 +111,11 @@ def names_of(text):
     run = words[words.index("run") + 1 :]
     mounts = [w for n, w in enumerate(run) if n and run[n - 1] == "--mount"]
     sources = [
-        m.group(1) for w in mounts if w.startswith(("type=image", "type=artifact"))
-        for m in [re.search(r'(?:^|,)"?source=([^,"]*)', w)] if m
+        m.group(1)
+        for w in mounts
+        if w.startswith(("type=image", "type=artifact"))
+        for m in [re.search(r'(?:^|,)"?source=([^,"]*)', w)]
+        if m
     ]
     return ([] if "--rootfs" in run else positional(run)[:1]) + sources
 

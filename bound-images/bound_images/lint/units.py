@@ -104,7 +104,7 @@ def _pulls(unit: Unit) -> Iterator[Finding]:
     elif unit.type is UnitType.IMAGE and not value:
         yield Finding(
             "pull-at-start",
-            "Without Policy=missing the service pulls at every start; sync --refresh still updates.",
+            "Without Policy=missing it pulls at every start; sync --refresh updates all the same.",
             unit.sources[0],
         )
     elif key == "Policy" and value == "never" and setting:
