@@ -39,7 +39,7 @@ from bootc_orch.errors import NotFoundError, NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.model.reference import OstreeImageReference
-    from bootc_orch.ops.pull import PullOptions, PullPlan, PullResult
+    from bootc_orch.ops.pull_plan import PullOptions, PullPlan, PullResult
     from bootc_orch.ops.store import ImageState
     from bootc_orch.tools.ostree import Repo
     from bootc_orch.tools.proxy_options import ProxyOptions
@@ -155,7 +155,7 @@ def pull_options(
     wait: float | None,
 ) -> PullOptions:
     """Combine the options of the command line with the configuration and the defaults."""
-    from bootc_orch.ops.pull import PullOptions, VarContent
+    from bootc_orch.ops.pull_plan import PullOptions, VarContent
 
     defaults = PullOptions(proxy)
     chosen = config()
@@ -227,7 +227,7 @@ def _say_plan(repo: Repo, reference: OstreeImageReference, plan: PullPlan | None
 
 def plan_json(plan: PullPlan) -> dict[str, Any]:
     """Describe what a pull would do."""
-    from bootc_orch.ops.pull import LayerAction
+    from bootc_orch.ops.pull_plan import LayerAction
 
     fetched = [entry.layer.descriptor for entry in plan.chosen(LayerAction.FETCH)]
     return _plan_json(

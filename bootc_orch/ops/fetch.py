@@ -210,6 +210,8 @@ class _Crew:
 
     def _finish(self, layer: PlannedLayer, imported: ImportedLayer) -> None:
         digest = layer.descriptor.digest
+        if imported.commitmeta is not None:
+            self.staging.write_detached(imported.commit, imported.commitmeta)
         self.staging.set_ref(blob_ref(digest), imported.commit)
         with self.lock:
             self.imported[digest] = imported

@@ -19,7 +19,8 @@ from bootc_orch.ops.kargs import image_kargs
 from bootc_orch.ops.lock import locked
 from bootc_orch.ops.new_root import CommitTree, checked_out
 from bootc_orch.ops.progress import Progress, Step
-from bootc_orch.ops.pull import PullOptions, PullResult, pull
+from bootc_orch.ops.pull import pull
+from bootc_orch.ops.pull_plan import PullOptions, PullResult
 from bootc_orch.process import run
 from bootc_orch.tools.bootloader import Bootloader, install_bootloader, require_installer
 from bootc_orch.tools.filesystem import filesystem_uuid, finalize

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from bootc_orch.model.gvariant import Commit, Variant
 from bootc_orch.model.text import printable
 from bootc_orch.ops.policy_tree import load_labeler
 from bootc_orch.stream.selinux import Labeler
@@ -140,20 +139,3 @@ class _Labels:
         for note in notes[:-NOTES_MAX]:
             note.unlink(missing_ok=True)
         self._note(root).touch()
-
-
-def merge_commit(
-    trees: Trees,
-    root: Directory,
-    *,
-    parent: str | None,
-    timestamp: int,
-    metadata: Sequence[tuple[str, str]],
-) -> str:
-    """Write the commit of a merged tree and return its checksum.
-
-    It is written by hand because a manifest may be longer than the longest argument of a program.
-    """
-    entries = tuple((key, Variant.string(value)) for key, value in metadata)
-    commit = Commit(entries, parent, timestamp, root.tree.hex(), root.meta.hex())
-    return trees.store.add_metadata(commit.encode(), "commit")

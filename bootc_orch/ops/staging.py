@@ -48,6 +48,12 @@ class Staging:
         files = (file for file in (heads / BLOB_PREFIX).rglob("*") if file.is_file())
         return {str(file.relative_to(heads)): file.read_text().strip() for file in files}
 
+    def write_detached(self, commit: str, data: bytes) -> None:
+        """Lay serialised detached metadata beside *commit*; it is published with it."""
+        path = Path(self.store.path(commit, "commitmeta"))
+        path.write_bytes(data)
+        path.chmod(0o644)
+
     def set_ref(self, ref: str, commit: str) -> None:
         """Point *ref* of the staging repository to *commit*; atomic."""
         path = self.repo / "refs/heads" / ref

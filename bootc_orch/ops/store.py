@@ -242,20 +242,20 @@ def clear_cached_update(repo: Repo, commit: str) -> bool:
     return True
 
 
-def record_verified(repo: Repo, commit: str, layers: Mapping[Digest, Digest]) -> None:
-    """Record on the merge commit *commit* which of its layers' diff_ids were computed.
+def with_verified(
+    metadata: Mapping[str, Variant], layers: Mapping[Digest, Digest]
+) -> dict[str, Variant]:
+    """Return detached *metadata* of a merge commit with the layers whose diff_ids were computed.
 
-    It lies beside the commit, whose content the format fixes.  Whoever rewrites the detached
+    They lie beside the commit, whose content the format fixes.  Whoever rewrites the detached
     metadata loses no more than some reuse.
 
     Args:
-        repo: The repository.
-        commit: The merge commit.
+        metadata: What there is.
         layers: Blob digest to diff_id.
     """
     lines = "\n".join(f"{digest} {diff_id}" for digest, diff_id in sorted(layers.items()))
-    metadata = repo.detached_metadata(commit) | {VERIFIED_KEY: Variant.string(lines)}
-    repo.write_detached_metadata(commit, metadata)
+    return {**metadata, VERIFIED_KEY: Variant.string(lines)}
 
 
 def verified_layers(repo: Repo, commits: Iterable[str]) -> dict[Digest, Digest]:

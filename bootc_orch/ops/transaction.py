@@ -29,7 +29,8 @@ from bootc_orch.ops.kargs import image_kargs, upgraded_kargs
 from bootc_orch.ops.lock import locked
 from bootc_orch.ops.new_root import CommitTree, checked_out
 from bootc_orch.ops.progress import Progress, Step
-from bootc_orch.ops.pull import PullOptions, PullResult, pull
+from bootc_orch.ops.pull import pull
+from bootc_orch.ops.pull_plan import PullOptions, PullResult
 from bootc_orch.ops.store import ImageState, commit_state
 from bootc_orch.tools import systemd
 from bootc_orch.tools.ostree import Repo

@@ -10,7 +10,8 @@ from bootc_orch.ops.boot_files import boot_bytes_needed, find_boot_files
 from bootc_orch.ops.lock import locked
 from bootc_orch.ops.new_root import CommitTree, checked_out
 from bootc_orch.ops.progress import Progress
-from bootc_orch.ops.pull import PullPlan, plan_pull
+from bootc_orch.ops.pull import plan_pull
+from bootc_orch.ops.pull_plan import PullPlan
 from bootc_orch.ops.store import image_state
 from bootc_orch.ops.transaction import TransactionOptions, Wanted
 from bootc_orch.tools.sysroot import Sysroot

@@ -137,7 +137,8 @@ def test_only_layers_that_were_verified_and_are_stored_may_be_shared(made):
     assert store.verified_layers(made.repo, [commit]) == {}
     one = {digest_named("one"): digest_named("diff one")}
     gone = {digest_named("gone"): digest_named("diff gone")}
-    store.record_verified(made.repo, commit, one | gone)
+    noted = store.with_verified(made.repo.detached_metadata(commit), one | gone)
+    made.repo.write_detached_metadata(commit, noted)
     assert store.verified_layers(made.repo, [commit]) == one
 
 
