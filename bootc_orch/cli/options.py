@@ -113,7 +113,7 @@ AuthAnonymous = Annotated[
 ]
 CertDir = Annotated[
     Path | None,
-    typer.Option("--cert-dir", metavar="DIR", help="A directory of certificates (.crt, .cert, .key)."),
+    typer.Option("--cert-dir", metavar="DIR", help="Certificates (.crt, .cert, .key)."),
 ]
 InsecureSkipTlsVerification = Annotated[
     bool,
