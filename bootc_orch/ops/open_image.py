@@ -78,7 +78,7 @@ def _opened(
     manifest = Manifest.parse(data)
     if state is not None and state.manifest.config.digest == manifest.config.digest:
         return None
-    config = ImageConfig.parse(source.config())
+    config = ImageConfig.parse(source.config(manifest.config))
     if options.require_bootable:
         require_bootable(config)
     return OpenedImage(digest, manifest, config, classify(manifest, config))

@@ -20,6 +20,7 @@ from tenacity import (
 from bootc_orch.errors import InvalidImageError, TransientError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.layout import Compression, PlannedLayer, stored_compression
+from bootc_orch.model.manifest import Descriptor
 from bootc_orch.model.reference import ImageReference, Transport
 from bootc_orch.tools.proxy import LayerInfo, Proxy, open_proxy
 from bootc_orch.tools.proxy_options import ProxyOptions
@@ -132,10 +133,10 @@ class Source:
         proxy = self.proxy
         return proxy.manifest(self._id)
 
-    def config(self) -> bytes:
-        """Return the image's config."""
+    def config(self, stored: Descriptor | None = None) -> bytes:
+        """Return the image's config; *stored* is where its blob is, for when skopeo cannot."""
         proxy = self.proxy
-        return proxy.config(self._id)
+        return proxy.config(self._id, stored)
 
     @contextmanager
     def blob(self, layer: PlannedLayer) -> Iterator[Blob]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bootc_orch.errors import (
+    InvalidImageError,
     LimitError,
     MismatchError,
     OrchError,
@@ -26,7 +27,7 @@ from bootc_orch.errors import (
     TransientError,
 )
 from bootc_orch.model.digest import Digest
-from bootc_orch.model.manifest import MAX_DOCUMENT_BYTES
+from bootc_orch.model.manifest import MAX_DOCUMENT_BYTES, Descriptor
 from bootc_orch.model.reference import ImageReference, Transport
 from bootc_orch.process import Process, spawn
 from bootc_orch.tools.proxy_channel import Channel, Reply
@@ -43,6 +44,7 @@ POLICY_ENFORCED: Version = (0, 2, 6)
 LAYER_INFO_PIPED: Version = (0, 2, 7)
 RAW_BLOBS: Version = (0, 2, 8)
 EXIT_SECONDS = 10.0
+_UNREADABLE_DATE = "parsing time"
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?:[-+].*)?")
 
 
@@ -146,14 +148,29 @@ class Proxy:
             raise ProxyError("skopeo answered GetManifest without a digest.")
         return Digest.parse(value), data
 
-    def config(self, image: int) -> bytes:
+    def config(self, image: int, stored: Descriptor | None = None) -> bytes:
         """Return the config in OCI form.
+
+        skopeo cannot convert a config with a date that is none; the blob *stored* is read then.
 
         Raises:
             LimitError: it is longer than `MAX_DOCUMENT_BYTES`.
         """
-        with self._piped("GetFullConfig", image) as (_, stream):
-            return self._document(stream, f"The config of {self._images[image]}")
+        try:
+            with self._piped("GetFullConfig", image) as (_, stream):
+                return self._document(stream, f"The config of {self._images[image]}")
+        except InvalidImageError as error:
+            if stored is None or _UNREADABLE_DATE not in (error.details or ""):
+                raise
+            return self._config_as_stored(image, stored)
+
+    def _config_as_stored(self, image: int, stored: Descriptor) -> bytes:
+        what = f"The config of {self._images[image]}"
+        with self.blob(image, stored.digest, stored.size) as stream:
+            data = self._document(stream, what)
+        if Digest.of(data) != stored.digest:
+            raise MismatchError(f"{what} does not have the digest {stored.digest}.")
+        return data
 
     def layer_info(self, image: int) -> tuple[LayerInfo, ...] | None:
         """Return how each layer is stored, in the order of the manifest.

@@ -99,12 +99,6 @@ RULES = (
         r"blob with digest .* does not match",
     ),
     _rule(
-        LimitError,
-        "A document of {subject} is too large.",
-        r"exceeded maximum allowed size",
-        r"exceeds? (?:the )?maximum",
-    ),
-    _rule(
         TransientError,
         "The registry of {subject} asks to be left alone for a while.",
         r"too ?many ?requests",
@@ -122,8 +116,17 @@ RULES = (
         _status("40[13]"),
         r"40[13] \((?:unauthorized|forbidden)\)",
         r"unsupported scope",
-        r"error(?: parsing|:)? .*bearer token",
+        r"bearer token: .*\b[45]\d\d\b",
+        r"decoding bearer token",
+        # Of all documents only the token has this limit.
+        r"maximum allowed size of 1048576 bytes",
         hint="Put credentials into /etc/ostree/auth.json, or name a file with --authfile.",
+    ),
+    _rule(
+        LimitError,
+        "A document of {subject} is too large.",
+        r"exceeded maximum allowed size",
+        r"exceeds? (?:the )?maximum",
     ),
     _rule(
         NotFoundError,
@@ -204,6 +207,8 @@ RULES = (
         r"non-image",
         r"manifest list .* (?:nested|unsupported)",
         r"could not parse",
+        r"parsing time",
+        r"no FSLayers",
         r"parsing (?:manifest|image)",
         r"duplicate",
         r"mixed manifest",

@@ -13,13 +13,14 @@ from support.proxy_peer import DIGEST, NEW, OLD, Peer, open_descriptors, playing
 from bootc_orch.errors import (
     InvalidImageError,
     LimitError,
+    MismatchError,
     NotFoundError,
     StallError,
     ToolError,
     TransientError,
     UsageError,
 )
-from bootc_orch.model.manifest import MAX_DOCUMENT_BYTES
+from bootc_orch.model.manifest import MAX_DOCUMENT_BYTES, Descriptor
 from bootc_orch.model.reference import ImageReference
 from bootc_orch.tools.proxy import LayerInfo, Proxy, require_policy_enforcement
 from bootc_orch.tools.proxy_errors import ProxyError
@@ -218,6 +219,31 @@ def test_the_config_is_the_full_one():
     with playing(GetFullConfig=serving(b"{}")) as (proxy, image, peer):
         assert proxy.config(image) == b"{}"
     assert ("GetFullConfig", 1) in peer.asked
+
+
+UNREADABLE = 'parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday"'
+
+
+def test_m23_a_config_that_skopeo_cannot_convert_is_read_as_stored():
+    script = {
+        "GetFullConfig": lambda peer, image: peer.refuse(UNREADABLE),
+        "GetBlob": serving(b"blob", value=4),
+    }
+    with playing(**script) as (proxy, image, peer):
+        assert proxy.config(image, Descriptor("type", DIGEST, 4)) == b"blob"
+        with pytest.raises(InvalidImageError):
+            proxy.config(image)
+    assert peer.asked[3] == ("GetBlob", 1, str(DIGEST), 4)
+
+
+def test_a_config_as_stored_is_verified():
+    script = {
+        "GetFullConfig": lambda peer, image: peer.refuse(UNREADABLE),
+        "GetRawBlob": lambda peer, *_: peer.raw(b"evil"),
+    }
+    with playing(NEW, **script) as (proxy, image, _):
+        with pytest.raises(MismatchError, match="does not have the digest"):
+            proxy.config(image, Descriptor("type", DIGEST, 4))
 
 
 @pytest.mark.parametrize(
