@@ -35,7 +35,7 @@ def locked(
         ReadOnlyError: the lock's file cannot be made.
     """
     try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.mkdir(mode=0o755, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(state / LOCK_NAME, flags, 0o600)
     except OSError as error:
