@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from bootc_orch.ops.pull_plan import PullOptions, PullResult
 from bootc_orch.process import run
 from bootc_orch.tools.bootloader import Bootloader, install_bootloader, require_installer
 from bootc_orch.tools.filesystem import filesystem_uuid, finalize
+from bootc_orch.tools.mounts import is_mount_point
 from bootc_orch.tools.ostree_admin import DeployOptions, OstreeAdmin
 from bootc_orch.tools.sysroot import Sysroot
 
@@ -183,7 +183,7 @@ def _boot_spec(request: InstallRequest) -> str | None:
     """Say how ``/boot`` is found where it is a filesystem of its own; else nothing."""
     if request.boot_spec is not None:
         return safe_text(request.boot_spec, what="--boot-mount-spec") or None
-    if os.path.ismount(request.root / "boot"):
+    if is_mount_point(request.root / "boot"):
         return f"UUID={filesystem_uuid(request.root / 'boot')}"
     return None
 
@@ -201,6 +201,6 @@ def _finish(request: InstallRequest, sysroot: Sysroot, deployed: Deployment) -> 
         raise
     synchronise(sysroot)
     if request.finalize:
-        if os.path.ismount(request.root / "boot"):
+        if is_mount_point(request.root / "boot"):
             finalize(request.root / "boot")
         finalize(request.root)

@@ -5,11 +5,11 @@ Source: findmnt(8), fstrim(8), fsfreeze(8).
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from bootc_orch.errors import CommandError, NotFoundError
 from bootc_orch.process import run
+from bootc_orch.tools.mounts import is_mount_point
 
 
 def filesystem_uuid(path: Path) -> str:
@@ -32,7 +32,7 @@ def finalize(path: Path) -> None:
 
     A path where nothing is mounted is left as it is.
     """
-    if not os.path.ismount(path):
+    if not is_mount_point(path):
         return
     run(["fstrim", "--quiet-unsupported", str(path)], allow=(0, 1, 32))
     run(["mount", "-o", "remount,ro", str(path)])

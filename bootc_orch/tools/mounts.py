@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ def writable_sysroot(root: Path) -> None:
     Raises:
         ReadOnlyError: they cannot be made writable.
     """
-    points = [root / name for name in ("sysroot", "boot") if os.path.ismount(root / name)]
+    points = [root / name for name in ("sysroot", "boot") if is_mount_point(root / name)]
     read_only = [point for point in points if is_read_only(point)]
     if not read_only:
         return
@@ -50,6 +51,21 @@ def enter_private_namespace() -> None:
         raise ReadOnlyError(
             f"A private mount namespace is refused: {_reason()}.", hint="Run the command as root."
         )
+
+
+def is_mount_point(path: Path) -> bool:
+    """Say whether something is mounted at *path*; a bind mount of the same filesystem counts too.
+
+    `os.path.ismount` compares devices, so it does not see those, and ``/sysroot`` is one.
+    """
+    wanted = os.fsencode(path.resolve())
+    with Path("/proc/self/mountinfo").open("rb") as lines:
+        return any(_unescaped(line.split()[4]) == wanted for line in lines)
+
+
+def _unescaped(field: bytes) -> bytes:
+    """Undo the kernel's octal escapes of blanks and backslashes."""
+    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field)
 
 
 def is_read_only(path: Path) -> bool:
