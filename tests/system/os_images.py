@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,20 +52,22 @@ class Images:
     Attributes:
         os: The layout with the versions of the system.
         app: The layout with the versions of the app.
+        program: The tree with this program, for a root that is to run it.
     """
 
     os: Path
     app: Path
+    program: Path
 
 
 def build_images(directory: Path) -> Images:
     """Write all images below *directory*."""
-    images = Images(directory / "os", directory / "app")
+    images = Images(directory / "os", directory / "app", directory / "program")
     work = directory / "trees"
     root = os_root()
     base = add_file(images.os, root / "root.tar", LAYER)
     composefs = add_file(images.os, root / "composefs.tar", LAYER)
-    program = _layer(images.os, _program_tree(work / "program"))
+    program = _layer(images.os, _program_tree(images.program))
     for number in (1, 2):
         version = _layer(images.os, _version_tree(work / f"v{number}", number))
         labels = {**LABELS, "org.opencontainers.image.version": str(number)}
@@ -133,9 +134,3 @@ def _write(tree: Path, name: str, text: str, *, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(mode)
-
-
-def copy_layout(layout: Path, target: Path) -> Path:
-    """Copy a layout, keeping one of all equal files."""
-    subprocess.run(["cp", "-a", layout, target], check=True)
-    return target

@@ -1,0 +1,167 @@
+"""Install, boot, upgrade, boot, roll back, boot: what the machine itself says each time."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from system.conftest import Laboratory
+from system.machine import Disk, boot
+from system.script import Step, script, steps_of
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+INSTALL = """\
+bootc-orch install to-filesystem {root} --source-imgref oci:{os}:{tag} \
+    --target-imgref 127.0.0.1:5000/os:{tag} --root-mount-spec LABEL=root \
+    --karg console=ttyS0 --bound-images pull --skip-finalize
+"""
+FACTS = {
+    "state": "systemctl is-system-running --wait; systemctl --failed --no-legend",
+    "cmdline": "cat /proc/cmdline",
+    "status": "bootc-orch status --json",
+    "unprivileged": "setpriv --reuid 65534 --clear-groups bootc-orch status --json",
+    "image": "ostree --repo=/ostree/repo refs --list ostree/container/image; "
+    "for r in $(ostree --repo=/ostree/repo refs --list ostree/container/image); do "
+    'echo "$r $(ostree --repo=/ostree/repo rev-parse $r)"; done',
+    "admin": "ostree admin status",
+    "root": "findmnt --noheadings --output FSTYPE,SOURCE,OPTIONS /",
+    "sysroot": "findmnt --noheadings --output OPTIONS /sysroot",
+    "version": "cat /usr/share/demo/version",
+    "etc": "cd /etc/demo && grep . *",
+    "machine": "cat /etc/machine-id",
+    "var": "cat /var/lib/demo-state",
+    "app": "systemctl is-active app.service; journalctl -b --output=cat -u app.service",
+    "container": "podman --storage-opt=additionalimagestore=/usr/lib/bootc/storage "
+    "run --rm --pull=never --network=none $(sed -n s/^Image=//p "
+    "/usr/share/containers/systemd/app.container)",
+}
+CHANGE_STATE = (
+    "echo mine >/etc/demo/edited.conf && echo mine >/etc/demo/local.conf && "
+    "echo kept >/var/lib/demo-state"
+)
+
+
+def run(laboratory: Laboratory, disk: Disk, name: str, **steps: str) -> dict[str, Step]:
+    log = laboratory.directory / f"{disk.path.stem}-{name}"
+    output = boot(disk, script(**steps), log, images=laboratory.disk)
+    print(f"--- {log.name}\n{output}")
+    return steps_of(output)
+
+
+def booted(facts: dict[str, Step]) -> dict[str, str]:
+    """Return what runs, having made sure that all sources agree on it."""
+    document = facts["status"].json()
+    entry = document["status"]["booted"]
+    checksum = entry["ostree"]["checksum"]
+    assert facts["unprivileged"].json() == document
+    assert re.search(rf"^\* default {checksum}\.", facts["admin"].text, re.M)
+    commits = dict(line.split() for line in facts["image"].text.splitlines() if " " in line)
+    tag = entry["image"]["image"]["image"].rpartition(":")[2]
+    assert (
+        commits[f"ostree/container/image/docker_3A__2F__2F_127_2E_0_2E_0_2E_1_3A_5000/os_3A_{tag}"]
+        == checksum
+    )
+    return {"checksum": checksum, "version": entry["image"]["version"], "tag": tag}
+
+
+def assert_healthy(facts: dict[str, Step], number: int) -> None:
+    assert facts["state"].text.split() == ["running"]
+    assert facts["version"].text == f"{number}\n"
+    assert f"demo.version={number}" in facts["cmdline"].text.split()
+    assert "ro" in facts["sysroot"].text.strip().split(",")
+    assert facts["app"].text.splitlines()[0] == "active"
+    assert f"app {number}" in facts["app"].text
+    assert facts["container"].text.splitlines()[-1] == f"app {number}"
+
+
+def etc(facts: dict[str, Step]) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in facts["etc"].text.splitlines())
+
+
+@pytest.mark.parametrize("suffix", ["", "-composefs"], ids=["plain", "composefs"])
+def test_install_upgrade_and_rollback_boot(laboratory: Laboratory, suffix: str) -> None:
+    disk = Disk.create(laboratory.directory / f"disk{suffix}")
+    tags = [f"v{number}{suffix}" for number in (1, 2)]
+    with disk.mounted() as root:
+        laboratory.installer.run(
+            INSTALL.format(root=root, os=laboratory.images.os, tag=tags[0]), binds=[root]
+        )
+
+    first = run(
+        laboratory,
+        disk,
+        "1",
+        **{**FACTS, "var": CHANGE_STATE},
+        check=f"bootc-orch upgrade --check --tag {tags[1]}",
+        upgrade=f"bootc-orch upgrade --tag {tags[1]}",
+        again="bootc-orch upgrade",
+        refused="bootc-orch rollback",
+        staged="bootc-orch status --json --pending-exit-77",
+        required="cat /run/reboot-required",
+        journal="journalctl --output=cat MESSAGE_ID=7d9f1b0c6e5a4c0f9a3e2d8b41c05e77",
+        readonly="findmnt --noheadings --output OPTIONS /sysroot",
+    )
+    assert_healthy(first, 1)
+    one = booted(first)
+    assert one["version"] == "1"
+    assert first["upgrade"].status == 0, first["upgrade"].text
+    assert "Update available for: " in first["check"].text
+    assert (
+        f"Queued for next boot: ostree-unverified-registry:127.0.0.1:5000/os:{tags[1]}"
+        in first["upgrade"].text
+    )
+    assert "Staged update present, not changed" in first["again"].text
+    assert first["refused"].status != 0
+    assert "--discard-staged" in first["refused"].text
+    assert first["staged"].status == 77
+    staged = first["staged"].json()["status"]["staged"]
+    assert staged["image"]["version"] == "2"
+    assert (
+        first["required"].text
+        == f"bootc: Reboot required for image: {staged['image']['imageDigest']}\n"
+    )
+    assert "Staged" in first["journal"].text
+    assert "ro" in first["readonly"].text.strip().split(",")
+
+    second = run(
+        laboratory,
+        disk,
+        "2",
+        **FACTS,
+        unchanged="bootc-orch upgrade --unchanged-exit-77",
+        rollback="bootc-orch rollback",
+        queued="bootc-orch status --json --pending-exit-77",
+        journal="journalctl --output=cat MESSAGE_ID=26f3b1eb24464d12aa5e7b544a6b5468",
+    )
+    assert_healthy(second, 2)
+    two = booted(second)
+    assert two["checksum"] == staged["ostree"]["checksum"]
+    assert etc(second) == {
+        "edited.conf": "mine",
+        "local.conf": "mine",
+        "new-in-2.conf": "new",
+        "untouched.conf": "from image 2",
+    }
+    assert second["machine"].text == first["machine"].text
+    assert second["var"].text == "kept\n"
+    assert second["unchanged"].status == 77
+    assert "No update available." in second["unchanged"].text
+    assert second["rollback"].text.splitlines()[-1] == "Next boot: rollback deployment"
+    assert second["queued"].status == 77
+    assert second["queued"].json()["spec"]["bootOrder"] == "rollback"
+    assert second["queued"].json()["status"]["rollbackQueued"] is True
+    assert "Rollback" in second["journal"].text
+
+    third = run(laboratory, disk, "3", **FACTS)
+    assert_healthy(third, 1)
+    assert booted(third) == one
+    assert etc(third) == {
+        "edited.conf": "mine",
+        "local.conf": "mine",
+        "untouched.conf": "from image 1",
+    }
+    assert third["var"].text == "kept\n"
+    for facts in (first, second, third):
+        is_composefs = facts["root"].text.split()[:2] == ["overlay", "composefs"]
+        assert is_composefs == bool(suffix)
