@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from bound_images.errors import BoundImagesError, MismatchError, StoreDamagedError
+from bound_images.errors import BoundImagesError, MismatchError
 from bound_images.events import Event, Progress, State
 from bound_images.plan import Action, PlannedImage
 from bound_images.pullargs import Platform, global_arguments, pull_arguments
@@ -58,14 +58,10 @@ class Fetcher:
         self._progress(Event(image.canonical, State.PRESENT if kept else State.DONE))
 
     def _apply(self, planned: PlannedImage) -> None:
-        image = planned.resolved
-        match planned.action:
-            case Action.KEEP:
-                return
-            case Action.CHECK:
-                self._check(image)
-            case Action.FETCH:
-                self._fetch(planned)
+        if planned.action is Action.KEEP:
+            return
+        if planned.action is Action.FETCH:
+            self._fetch(planned)
         self._name(planned)
 
     def _name(self, planned: PlannedImage) -> None:
@@ -75,15 +71,6 @@ class Fetcher:
             self._store.tag(image.image_id, image.canonical)
         elif image.canonical not in {n for i in self._store.images() for n in i.names}:
             self._fetch(planned)
-
-    def _check(self, image: ResolvedImage) -> None:
-        """Read an image back that nobody vouches for; what is damaged is removed and fetched."""
-        self._progress(Event(image.canonical, State.CHECKING))
-        try:
-            self._store.read_back(image.image_id)
-        except StoreDamagedError:
-            self._store.remove(image.image_id)
-            self._fetch(PlannedImage(image, Action.FETCH, image.layers))
 
     def _fetch(self, planned: PlannedImage) -> None:
         image = planned.resolved

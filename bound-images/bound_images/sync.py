@@ -19,6 +19,7 @@ from bound_images.planner import Planner
 from bound_images.programs import Runner
 from bound_images.quadlet import UnitType
 from bound_images.record import LockedImage, Record
+from bound_images.repair import checked
 from bound_images.rootfs import Root
 from bound_images.scan import BoundImage, scan
 from bound_images.session import opened
@@ -176,7 +177,8 @@ def _synced(
         assert images is not None
         todo = Planner(session, options, progress, failures).plan(bound, pinned)
         todo.check_space(shutil.disk_usage(store).free, where=str(store))
-        done = _fetched(todo, Fetcher(images, root, progress, options), options, failures)
+        left = checked(todo, images, progress, jobs=options.jobs, failures=failures)
+        done = _fetched(left, Fetcher(images, root, progress, options), options, failures)
         new = Record(tuple(map(locked_image, done)))
         _check_names(new, images)
         images.flush()
