@@ -22,8 +22,9 @@ from bootc_orch.model.digest import Digest
 from bootc_orch.model.layout import Compression, PlannedLayer, stored_compression
 from bootc_orch.model.manifest import Descriptor
 from bootc_orch.model.reference import ImageReference, Transport
-from bootc_orch.tools.proxy import LayerInfo, Proxy, open_proxy
+from bootc_orch.tools.proxy import Proxy, open_proxy
 from bootc_orch.tools.proxy_options import ProxyOptions
+from bootc_orch.tools.proxy_replies import LayerInfo
 from bootc_orch.tools.proxy_stream import BlobStream
 
 logger = logging.getLogger(__name__)

@@ -46,9 +46,10 @@ from bootc_orch.process import run
 from bootc_orch.stream.decompress import decompress
 from bootc_orch.tools import proxy as proxy_module
 from bootc_orch.tools import skopeo
-from bootc_orch.tools.proxy import LAYER_INFO, open_proxy
+from bootc_orch.tools.proxy import open_proxy
 from bootc_orch.tools.proxy_errors import ProxyError
 from bootc_orch.tools.proxy_options import ProxyOptions
+from bootc_orch.tools.proxy_replies import LAYER_INFO, POLICY_ENFORCED
 from bootc_orch.tools.proxy_timers import Timers
 
 LARGE = 8 * 1024 * 1024
@@ -290,7 +291,7 @@ def test_a_signature_policy_is_refused_or_applied(oci_layout_of, tmp_path):
     policy.write_text('{"default": [{"type": "reject"}]}')
     with open_proxy(ProxyOptions(policy=policy)) as proxy:
         image = ImageReference.parse(f"oci:{oci_layout_of('plain')}")
-        if proxy.version < proxy_module.POLICY_ENFORCED:
+        if proxy.version < POLICY_ENFORCED:
             with pytest.raises(ToolError):
                 proxy_module.require_policy_enforcement(proxy.version)
             return

@@ -22,8 +22,9 @@ from bootc_orch.errors import (
 )
 from bootc_orch.model.manifest import MAX_DOCUMENT_BYTES, Descriptor
 from bootc_orch.model.reference import ImageReference
-from bootc_orch.tools.proxy import LayerInfo, Proxy, require_policy_enforcement
+from bootc_orch.tools.proxy import Proxy, require_policy_enforcement
 from bootc_orch.tools.proxy_errors import ProxyError
+from bootc_orch.tools.proxy_replies import LayerInfo
 from bootc_orch.tools.proxy_timers import Timers
 
 
