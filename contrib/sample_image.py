@@ -66,7 +66,7 @@ BASE = (
         Entry(path)
         for path in (
             "boot", "dev", "etc", "etc/sample.d", "proc", "run", "sys", "sysroot", "tmp", "usr",
-            "usr/bin", "usr/lib", "usr/lib/modules", KERNEL, "usr/share", "usr/share/doc", "var",
+            "usr/bin", "usr/lib", "usr/lib/modules", KERNEL, "usr/share", "usr/share/doc",
         )
     ),
     Entry("bin", target="usr/bin"),
