@@ -76,7 +76,8 @@ class ImageName:
                 image=text,
             )
         match = _NAME.fullmatch(bare)
-        if match is None:
+        # Without a registry, what the grammar took for one is the first part of the path.
+        if match is None or (is_short(bare) and match["repository"].lower() != match["repository"]):
             raise DefinitionError(f"{printable(text)} is not the name of an image.", image=text)
         digest, tag = match["digest"], match["tag"]
         repository = _qualified(match["repository"], short_names)
