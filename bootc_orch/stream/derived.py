@@ -29,6 +29,7 @@ from bootc_orch.stream.tar import (
     SYMLINK,
     Member,
     TarReader,
+    located,
 )
 from bootc_orch.stream.trees import (
     DEFAULT_DIRMETA,
@@ -141,7 +142,7 @@ class _Builder:
             try:
                 self._entry(member)
             except OrchError as error:
-                raise _located(error, member) from error
+                raise located(error, member) from error
         while self._links:
             self._resolve(next(iter(self._links)), ())
         return self._save(self._root, b"/")
@@ -287,9 +288,7 @@ class _Builder:
         link = self._links[placed]
         shown = printable(link.member.name)
         if placed in waiting:
-            raise _located(
-                InvalidImageError(f"The hard link {shown} leads to itself."), link.member
-            )
+            raise located(InvalidImageError(f"The hard link {shown} leads to itself."), link.member)
         if link.target in self._links:
             checksum = self._resolve(link.target, (*waiting, placed))
         else:
@@ -300,7 +299,7 @@ class _Builder:
                 error = InvalidImageError(
                     f"{shown} is a hard link to {target}, which is no file of the same layer."
                 )
-                raise _located(error, link.member)
+                raise located(error, link.member)
             checksum = found
         del self._links[placed]
         self._nodes[placed[:-1]].files[placed[-1]] = checksum
@@ -418,11 +417,3 @@ def _check_whiteout(placed: Parts, member: Member) -> None:
         raise InvalidImageError(f"The whiteout {printable(member.name)} is not a plain file.")
     if len(placed) == 1 and hidden == b"usr":
         raise InvalidImageError(f"The whiteout {printable(member.name)} would remove /usr.")
-
-
-def _located(error: OrchError, member: Member) -> OrchError:
-    """Say where in the layer *error* was met."""
-    error.locate(path=printable(member.name))
-    if error.details is None:
-        error.details = f"offset {member.offset} of the uncompressed layer"
-    return error

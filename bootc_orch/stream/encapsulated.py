@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from bootc_orch.errors import InvalidImageError, LimitError
+from bootc_orch.errors import InvalidImageError, LimitError, OrchError
 from bootc_orch.model.gvariant import Commit, decode_dict, decode_xattrs, encode_dirtree
 from bootc_orch.model.text import printable
+from bootc_orch.stream.commit_tree import CommitTree
 from bootc_orch.stream.objects import Attributes, ObjectStore
 from bootc_orch.stream.tar import (
     DIRECTORY,
@@ -27,10 +28,12 @@ from bootc_orch.stream.tar import (
     SYMLINK,
     Member,
     TarReader,
+    located,
 )
 from bootc_orch.stream.trees import DEFAULT_DIRMETA
 
 REPOSITORY = b"sysroot/ostree/repo/"
+OBJECTS = b"sysroot/ostree/repo/objects/"
 METADATA_BYTES_MAX = 10 * 1024 * 1024
 XATTRS_BYTES_MAX = 1024 * 1024
 _OBJECT = re.compile(
@@ -114,26 +117,37 @@ class _Importer:
         self._contents: set[bytes] = set()
         self._xattrs_of: tuple[str, bytes] | None = None
         self._xattrs_by_sum: dict[bytes, bytes] = {}
+        self._tree = CommitTree()
 
     def run(self) -> OstreeLayer:
         for member in self._reader:
             # Directories and the links at real paths; objects are files and symbolic links.
             if member.type == DIRECTORY or not member.name.startswith(REPOSITORY):
                 continue
-            match = _OBJECT.fullmatch(member.name)
-            if match is not None:
-                self._object(member, (match[1] + match[2]).decode(), match[3])
-            elif (shared := _XATTRS_BY_SUM.fullmatch(member.name)) is not None:
-                self._share_xattrs(member, shared[1])
+            try:
+                self._member(member)
+            except OrchError as error:
+                raise located(error, member) from error
         if not self._chunk:
             if self._commit is None:
                 raise InvalidImageError("The first layer of the image holds no ostree commit.")
             self._write_commit()
+            commit = Commit.decode(self._commit[1])
+            self._tree.check(commit.tree, commit.meta)
         return OstreeLayer(
             self._commit[0] if self._commit else None,
             self._commitmeta,
             tuple(sorted(self._contents)),
         )
+
+    def _member(self, member: Member) -> None:
+        match = _OBJECT.fullmatch(member.name)
+        if match is not None:
+            self._object(member, (match[1] + match[2]).decode(), match[3])
+        elif (shared := _XATTRS_BY_SUM.fullmatch(member.name)) is not None:
+            self._share_xattrs(member, shared[1])
+        elif member.name.startswith(OBJECTS):
+            raise InvalidImageError(f"{printable(member.name)} is no object of a repository.")
 
     def _object(self, member: Member, checksum: str, kind: bytes) -> None:
         if kind == b"commit":
@@ -184,6 +198,7 @@ class _Importer:
             raise InvalidImageError(f"A chunk layer has the metadata object {checksum}.{kind}.")
         data = self._read(member, METADATA_BYTES_MAX)
         self._store.add_metadata(data, kind, expected=checksum)
+        self._tree.add(checksum, kind, data)
 
     def _share_xattrs(self, member: Member, name: bytes) -> None:
         """Keep attributes that later objects name by their checksum."""

@@ -257,6 +257,14 @@ class TarReader:
             self._long[kind] = data.rstrip(b"\0")
 
 
+def located(error: OrchError, member: Member) -> OrchError:
+    """Say where in the layer *error* was met, and return it."""
+    error.locate(path=printable(member.name))
+    if error.details is None:
+        error.details = f"offset {member.offset} of the uncompressed layer"
+    return error
+
+
 def _verify_checksum(block: bytes) -> None:
     """Compare the sum of the header's bytes with the stated one.
 
