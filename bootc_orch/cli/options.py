@@ -71,7 +71,13 @@ RepoOption = Annotated[
 ]
 SysrootOption = Annotated[
     Path,
-    typer.Option("--sysroot", "--root", metavar="DIR", help="The root that holds the deployments."),
+    typer.Option(
+        "--sysroot",
+        "--root",
+        metavar="DIR",
+        readable=False,  # access(2) asks for the real user, who need not be the one that reads
+        help="The root that holds the deployments.",
+    ),
 ]
 Plan = Annotated[
     bool,
