@@ -13,7 +13,9 @@ _STEP = re.compile(
 PREAMBLE = """\
 mkdir -p /var/mnt/images
 mount -o ro /dev/disk/by-id/virtio-images /var/mnt/images
-python3 /usr/libexec/test-registry.py 5000 app=/var/mnt/images/app os=/var/mnt/images/os &
+cd /var/mnt/images
+python3 /usr/libexec/test-registry.py 5000 app=$PWD/app os=$PWD/os 2>/dev/null &
+cd /
 registry=$!
 for try in $(seq 100); do (: >/dev/tcp/127.0.0.1/5000) 2>/dev/null && break; sleep 0.2; done
 """
@@ -36,7 +38,8 @@ class Step:
 def script(**steps: str) -> str:
     """Write a script of named steps, in order, with the registry running."""
     parts = [
-        f"echo '== {name}'\n( {command}\n) 2>&1 </dev/null\necho \"== end {name} $?\"\n"
+        f"echo '== {name}'\n( {command}\n) 2>&1 </dev/null | cat\n"  # no terminal, no colours
+        f'echo "== end {name} ${{PIPESTATUS[0]}}"\n'
         for name, command in steps.items()
     ]
     return PREAMBLE + "".join(parts) + CLOSING
