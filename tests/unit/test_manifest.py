@@ -1,6 +1,9 @@
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bootc_orch.errors import InvalidImageError, LimitError
 from bootc_orch.model.digest import Digest
@@ -293,3 +296,20 @@ def test_m23_dates_out_of_range_are_refused(text):
 def test_the_date_is_that_of_the_annotation_or_else_of_the_config(annotation, created, seconds):
     annotations = {"org.opencontainers.image.created": annotation} if annotation else {}
     assert image_timestamp(manifest(annotations=annotations), config(created=created)) == seconds
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_a_damaged_document_is_refused_or_read_but_never_crashes(data):
+    parse, document = data.draw(
+        st.sampled_from([(Manifest.parse, MANIFEST), (ImageConfig.parse, CONFIG)])
+    )
+    text = bytearray(json.dumps(document).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text)))
+        length = data.draw(st.integers(0, 8))
+        pieces = [b"", b"{", b"]", b'"', b"null", b"1e400", b"-0", b"\\u0000", b"\xff", b"\\ud800"]
+        text[start : start + length] = data.draw(st.sampled_from(pieces))
+    with suppress(InvalidImageError, LimitError):
+        parsed = parse(bytes(text))
+        assert parse(parsed.canonical().encode()) == parsed
