@@ -42,7 +42,8 @@ def read_authfile(path: Path) -> bytes:
         ConfigError: it cannot be read, is not a regular file, or is not a JSON object.
     """
     try:
-        with path.open("rb") as file:
+        # Not to wait for whoever might write into a pipe of that name.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigError(f"The credentials {path} are not a regular file.", path=str(path))
