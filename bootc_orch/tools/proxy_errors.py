@@ -63,6 +63,7 @@ RULES = (
         PolicyError,
         "There is no signature policy to check {subject} against.",
         r"policy\.json: no such file",
+        r"no policy\.json",
         hint="Write /etc/containers/policy.json: containers-policy.json(5).",
     ),
     _rule(

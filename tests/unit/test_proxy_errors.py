@@ -70,6 +70,7 @@ PING = 'pinging container registry 127.0.0.1:1: Get "https://127.0.0.1:1/v2/": '
         ("Source image rejected: Running image docker://x is rejected by policy.", PolicyError),
         ("A signature was required, but no signature exists", PolicyError),
         ("open /etc/containers/policy.json: no such file or directory", PolicyError),
+        ("no policy.json file found at any of the following: x", PolicyError),
         ("corrupted blob, expecting sha256:00", MismatchError),
         ("expected 5 bytes in blob, got 6", MismatchError),
         ("expected -1 bytes in blob, got 6", MismatchError),
