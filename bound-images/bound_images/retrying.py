@@ -7,7 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
 from tenacity.before_sleep import before_sleep_log
 
 from bound_images.errors import TransientError
@@ -40,7 +46,7 @@ def with_retries(
     attempts = Retrying(
         retry=retry_if_exception_type(TransientError),
         stop=stop_after_attempt(int(count) + 1),
-        wait=wait_exponential_jitter(initial=initial, max=MAX_WAIT_SECONDS, jitter=initial),
+        wait=wait_exponential(multiplier=initial, max=MAX_WAIT_SECONDS) + wait_random(0, initial),
         before_sleep=before_sleep_log(logger, logging.WARNING),
         sleep=sleep,
         reraise=True,

@@ -217,15 +217,19 @@ def finish(process):
     return process.returncode
 
 
-def children_of_the_store(world):
-    """Return the processes that have the store of *world* mounted."""
-    needle = str(world.store)
-    found = []
-    for mounts in Path("/proc").glob("[0-9]*/mountinfo"):
+def children(process):
+    """Return the ids of the processes that *process* has started and that still run."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            if "/run/bootc/storage" in mounts.read_text() and needle in mounts.read_text():
-                found.append(mounts.parent.name)
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == process.pid and fields[0] != "Z":
+                found.add(int(path.parent.name))
     return found
+
+
+def none_left(pids):
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 @pytest.mark.parametrize("delay", [0.3, 0.6, 0.9, 1.2, 1.6])
@@ -236,9 +240,10 @@ def test_after_a_kill_in_mid_pull_the_next_sync_converges(world, layout, registr
     world.bind_image("killed", reference)
     running = start(world)
     time.sleep(delay)
+    started = children(running)
     running.send_signal(signal.SIGKILL)
     finish(running)
-    wait_until(lambda: not children_of_the_store(world))
+    wait_until(lambda: none_left(started))
     world.run("sync")
     world.run("verify")
     assert world.ids() == {image_id(layout, image)}
@@ -281,14 +286,15 @@ def test_a_termination_ends_the_children_and_is_exit_143(world, layout, registry
     image = layout.image(*[layer({f"file-{n}": os.urandom(4 << 20)}) for n in range(4)])
     world.bind_image("ended", registry.push(layout, image, "app/ended"))
     running = start(world)
-    wait_until(lambda: children_of_the_store(world))
+    wait_until(lambda: children(running))
+    started = children(running)
     running.send_signal(signal.SIGTERM)
     began = time.monotonic()
     _, errors = running.communicate(timeout=30)
     assert running.returncode == 143, errors
     assert "Traceback" not in errors
     assert time.monotonic() - began < 10
-    wait_until(lambda: not children_of_the_store(world))
+    wait_until(lambda: none_left(started))
     assert not list(world.state.glob("*.json"))
     world.run("sync")
 

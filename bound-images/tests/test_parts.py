@@ -1,0 +1,476 @@
+"""Single parts: plans, failures, retries, locks, programs, output, independence."""
+
+import ast
+import fcntl
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import bound_images
+import pytest
+from bound_images import verified
+from bound_images.access import Access, AccessBroker
+from bound_images.cli.output import Output, error_document, printable, render, size
+from bound_images.cli.progress import _plain_lines
+from bound_images.errors import (
+    AuthError,
+    BoundImagesError,
+    CommandError,
+    ConfigError,
+    InvalidImageError,
+    LockedError,
+    MismatchError,
+    NotFoundError,
+    PolicyError,
+    ReadOnlyError,
+    SeveralError,
+    SpaceError,
+    StallError,
+    StorageIOError,
+    StoreDamagedError,
+    ToolError,
+    ToolMissingError,
+    TransientError,
+    exit_status,
+    raise_all,
+)
+from bound_images.events import Event, State
+from bound_images.failures import error_of, essence
+from bound_images.locking import locked
+from bound_images.manifest import Blob
+from bound_images.options import PullOptions
+from bound_images.parallel import Failures, for_each
+from bound_images.plan import Action, plan_sync
+from bound_images.programs import Cancelled, Runner
+from bound_images.prune import Kept, plan_prune
+from bound_images.pullargs import Platform, global_arguments, pull_arguments
+from bound_images.quadlet import UnitType
+from bound_images.resolve import ResolvedImage
+from bound_images.retrying import with_retries
+from bound_images.scan import BoundImage, merge
+from bound_images.settings import SyncOptions
+from bound_images.storeimages import StoredImage, parse_images
+from world import PACKAGE_PARENT
+
+PACKAGE = Path(bound_images.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+
+
+def bound(name, **options):
+    return BoundImage("x.image", UnitType.IMAGE, name, name, PullOptions(**options), ("/x.image",))
+
+
+def resolved(name, image_id, *layers):
+    blobs = tuple(Blob(f"sha256:{layer * 64}", 100) for layer in layers)
+    diff_ids = tuple(f"diff-{layer}" for layer in layers)
+    return ResolvedImage(
+        bound(name), f"docker://{name}", Access(), f"sha256:{image_id}", image_id, blobs, diff_ids
+    )
+
+
+def planned(images, stored, *, trusted=(), layers=()):
+    plan = plan_sync(images, stored, trusted=trusted, present_layers=layers)
+    return [image.action for image in plan.images], plan.bytes
+
+
+@pytest.mark.parametrize(
+    ("stored", "trusted", "action"),
+    [
+        pytest.param((), (), Action.FETCH, id="absent"),
+        pytest.param((StoredImage(A, ("q.io/a:1",)),), (A,), Action.KEEP, id="there"),
+        pytest.param((StoredImage(A, ("q.io/a:1",)),), (), Action.CHECK, id="not-vouched-for"),
+        pytest.param((StoredImage(A, ()),), (A,), Action.NAME, id="nameless"),
+        pytest.param((StoredImage(B, ("q.io/a:1",)),), (A, B), Action.FETCH, id="moved"),
+    ],
+)
+def test_what_is_done_for_an_image_follows_from_the_store(stored, trusted, action):
+    assert planned([resolved("q.io/a:1", A)], stored, trusted=trusted)[0] == [action]
+
+
+def test_layers_that_are_there_or_shared_are_not_counted_again():
+    images = [resolved("q.io/a:1", A, "1", "2"), resolved("q.io/b:1", B, "2", "3")]
+    assert planned(images, ()) == ([Action.FETCH, Action.FETCH], 300)
+    assert planned(images, (), layers={"diff-1", "diff-3"}) == ([Action.FETCH] * 2, 100)
+
+
+def test_a_plan_that_cannot_fit_is_refused():
+    plan = plan_sync([resolved("q.io/a:1", A, "1")], (), trusted=(), present_layers=())
+    plan.check_space(200, where="/store")
+    with pytest.raises(SpaceError, match="/store"):
+        plan.check_space(199, where="/store")
+
+
+def test_prune_goes_by_ids_and_by_names():
+    stored = [StoredImage(A, ("q.io/a:1",)), StoredImage(B, ()), StoredImage(C, ("q.io/c:1",))]
+    kept = Kept(frozenset({B}), (bound("q.io/a:1"),), frozenset({Path("/keep.json")}))
+    plan = plan_prune(stored, kept, [Path("/keep.json"), Path("/go.json")])
+    assert [image.image_id for image in plan.remove] == [C]
+    assert [image.image_id for image in plan.keep] == [A, B]
+    assert plan.locks == (Path("/go.json"),)
+
+
+def test_of_two_units_the_one_that_says_how_to_pull_counts():
+    images, conflicts = merge([bound("q.io/a:1"), bound("q.io/a:1", auth_file="/a", retry="2")])
+    assert conflicts == ()
+    assert images[0].options == PullOptions(auth_file="/a", retry="2")
+
+
+# Lines that podman 4.3.1 and 5.8, and skopeo 1.9.3 and 1.22, have printed.
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("writing blob: storing blob: write /x: no space left on device", SpaceError),
+        ("mkdir /x: read-only file system", ReadOnlyError),
+        ("read /x: input/output error", StorageIOError),
+        ("unauthorized: authentication required", AuthError),
+        ("reading manifest 1 in q.io/a: denied: requested access to the resource is denied", AuthError),
+        ("unable to retrieve auth token: invalid username/password: unauthorized", AuthError),
+        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", AuthError),
+        ("http: server gave HTTP response to HTTPS client", ConfigError),
+        ("Source image rejected: Running image docker://x is rejected by policy.", PolicyError),
+        ("toomanyrequests: You have reached your pull rate limit", TransientError),
+        ("received unexpected HTTP status: 503 Service Unavailable", TransientError),
+        ("dial tcp 127.0.0.1:1: connect: connection refused", TransientError),
+        ("dial tcp: lookup q.io: no such host", TransientError),
+        ("net/http: TLS handshake timeout", TransientError),
+        ("reading blob sha256:x: unexpected EOF", TransientError),
+        ("manifest unknown: manifest unknown", NotFoundError),
+        ("reading manifest x in q.io/a: name unknown: repository name not known", NotFoundError),
+        ("Digest did not match, expected sha256:x, got sha256:y", MismatchError),
+        ("database static dir /a does not match our static dir /b: database configuration mismatch",
+         StoreDamagedError),
+        ("unknown flag: --policy", ToolError),
+        ("invalid character 'x' looking for beginning of value", InvalidImageError),
+        ("something that nobody has seen", CommandError),
+    ],
+)  # fmt: skip
+def test_the_message_decides_what_a_failure_is(line, kind):
+    stderr = f"WARN[0000] no space for jokes, 503 Service Unavailable\nError: {line}\n"
+    error = error_of("Pulling q.io/a", 125, stderr, image="q.io/a")
+    assert type(error) is kind
+    assert error.details.startswith(f"Error: {line}")
+
+
+def test_the_evidence_begins_at_the_error_and_is_safe_to_print():
+    text = 'time="x" level=warning msg="w"\ntime="x" level=fatal msg="bad \x1b[31m thing"\n'
+    assert essence(text) == '"bad \\x1b[31m thing"'
+
+
+def failing(*errors):
+    left = list(errors)
+
+    def action():
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return action
+
+
+def test_only_what_may_pass_is_tried_again():
+    options, settings = PullOptions(retry="2", retry_delay="1ms"), SyncOptions()
+    assert with_retries(failing(TransientError("x"), StallError("y")), options, settings) == "done"
+    with pytest.raises(TransientError):
+        with_retries(failing(*[TransientError("x")] * 3), options, settings)
+    with pytest.raises(AuthError):
+        with_retries(failing(AuthError("x")), options, settings)
+
+
+def test_the_definition_comes_before_the_settings():
+    slept = []
+    settings = SyncOptions(retries=5, retry_delay=0.5)
+    with pytest.raises(TransientError):
+        with_retries(
+            failing(*[TransientError("x")] * 9),
+            PullOptions(retry="1"),
+            settings,
+            sleep=slept.append,
+        )
+    assert len(slept) == 1
+    assert 0.5 <= slept[0] <= 1.0
+
+
+def test_a_lock_is_waited_for_and_given_up(tmp_path, caplog):
+    with locked(tmp_path), pytest.raises(LockedError), locked(tmp_path, timeout=0.3):
+        pass
+    assert "Waiting for another process" in caplog.text
+
+
+def test_readers_share_the_lock(tmp_path):
+    with locked(tmp_path, shared=True), locked(tmp_path, shared=True, timeout=0):
+        pass
+
+
+def test_the_lock_is_not_taken_through_a_link(tmp_path):
+    (tmp_path / "lock").symlink_to("/etc/passwd")
+    with pytest.raises(ReadOnlyError), locked(tmp_path):
+        pass
+
+
+def test_failures_are_kept_apart_and_results_in_order():
+    failures = Failures(keep_going=True)
+
+    def half(number):
+        if number % 2:
+            raise NotFoundError(f"{number}")
+        return number
+
+    assert for_each(half, range(6), jobs=3, failures=failures) == [0, 2, 4]
+    assert [error.summary for error in failures.errors] == ["1", "3", "5"]
+
+
+def test_a_program_that_takes_too_long_is_ended():
+    with pytest.raises(StallError, match=r"Sleeping took longer than 0\.2 seconds"):
+        Runner().run("sleep", ["30"], what="Sleeping", timeout=0.2)
+
+
+def test_a_program_that_floods_its_errors_neither_stalls_nor_fills_memory():
+    script = "head -c 50000000 /dev/zero | tr '\\0' x >&2; echo Error: the end >&2; exit 3"
+    with pytest.raises(CommandError) as caught:
+        Runner().run("sh", ["-c", script], what="Flooding")
+    assert len(caught.value.details) < 5000
+
+
+def test_standard_output_comes_back_byte_for_byte():
+    script = r"printf 'a\r\n\377\303\251 x'"
+    _, text = Runner().run("sh", ["-c", script], what="Printing")
+    assert text.encode(errors="surrogateescape") == b"a\r\n\xff\xc3\xa9 x"
+
+
+def test_a_cancelled_runner_ends_what_runs_and_starts_nothing():
+    runner = Runner()
+    threading.Timer(0.3, runner.cancel).start()
+    with pytest.raises(Cancelled):
+        runner.run("sleep", ["30"], what="Sleeping")
+    with pytest.raises(Cancelled):
+        runner.run("true", [], what="Nothing")
+    with pytest.raises(Cancelled):
+        runner.sleep(30)
+
+
+def test_a_program_that_is_missing_is_named():
+    with pytest.raises(ToolMissingError, match="no-such-program"):
+        Runner().run("no-such-program", [], what="Nothing")
+
+
+def test_nothing_hostile_reaches_a_child(monkeypatch):
+    monkeypatch.setenv("STORAGE_OPTS", "additionalimagestore=/x")
+    monkeypatch.setenv("CONTAINER_HOST", "ssh://elsewhere")
+    _, text = Runner().run("env", [], what="Printing")
+    assert "STORAGE_OPTS" not in text
+    assert "CONTAINER_HOST" not in text
+    assert "LC_ALL=C.UTF-8" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "version", "error"),
+    [
+        (PullOptions(modules=("x",)), (4, 3), ToolError),
+        (PullOptions(global_args=("--root", "/x")), (5, 8), PolicyError),
+        (PullOptions(global_args=("--remote",)), (5, 8), PolicyError),
+    ],
+)
+def test_what_would_not_come_into_the_store_is_refused(options, version, error):
+    with pytest.raises(error):
+        global_arguments(options, version, root=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "version", "error"),
+    [
+        (PullOptions(decryption_key="/key"), (4, 3), ToolError),
+        (PullOptions(decryption_key="/key:phrase"), (5, 8), PolicyError),
+    ],
+)
+def test_a_key_that_cannot_be_used_safely_is_refused(options, version, error):
+    with pytest.raises(error):
+        pull_arguments(options, version)
+
+
+def test_arguments_of_the_unit_are_passed_but_for_what_is_done_here():
+    options = PullOptions(
+        arch="arm64",
+        modules=("m.conf",),
+        global_args=(
+            "--log-level=debug", "--storage-opt", "additionalimagestore=/usr/lib/bootc/storage",
+            "--storage-opt=overlay.mountopt=nodev",
+        ),
+        podman_args=("--creds", "a:b", "--retry=3", "--policy", "never", "--quiet"),
+    )  # fmt: skip
+    assert global_arguments(options, (5, 8), root=None) == [
+        "--module=m.conf", "--log-level=debug", "--storage-opt=overlay.mountopt=nodev",
+    ]  # fmt: skip
+    assert pull_arguments(options, (5, 8)) == ["--arch=arm64", "--quiet"]
+
+
+def test_the_platform_of_podmans_arguments_comes_before_the_keys():
+    options = PullOptions(arch="amd64", podman_args=("--platform", "linux/arm/v7"))
+    assert Platform.of(options) == Platform("arm", "linux", "v7")
+
+
+def test_credentials_become_a_file_that_only_the_owner_reads(tmp_path):
+    access = AccessBroker(tmp_path, None).access("q.io/a:1", PullOptions(creds="u:p:q"))
+    assert access.auth_file.stat().st_mode & 0o777 == 0o600
+    assert json.loads(access.auth_file.read_text()) == {"auths": {"q.io": {"auth": "dTpwOnE="}}}
+    assert access.arguments == [f"--authfile={access.auth_file}"]
+
+
+def test_an_authentication_file_that_is_nowhere_is_not_found(tmp_path):
+    with pytest.raises(NotFoundError):
+        AccessBroker(tmp_path, None).access("q.io/a:1", PullOptions(auth_file="/no/such/file"))
+
+
+def test_images_of_podman_are_read_and_what_is_none_is_refused():
+    text = json.dumps(
+        [
+            {"Id": A, "Names": ["q.io/a:1"], "Size": 5, "Digest": "sha256:x", "Created": 7},
+            {"Id": A, "Names": ["q.io/a:2"], "Size": 5},
+            {"Id": B, "Names": None},
+        ]
+    )
+    assert parse_images(text) == (
+        StoredImage(A, ("q.io/a:1", "q.io/a:2"), 5, "sha256:x", 7),
+        StoredImage(B, ()),
+    )
+    assert parse_images("null") == ()
+    for bad in ("{", "[1]", '[{"Names": []}]', '[{"Id": "x", "Size": "y"}]'):
+        with pytest.raises(StoreDamagedError):
+            parse_images(bad)
+
+
+def test_what_is_verified_is_noted_and_forgotten(tmp_path):
+    verified.add(tmp_path, {A, B})
+    verified.remove(tmp_path, {B, C})
+    (tmp_path / "verified").open("a").write("nonsense\n")
+    assert verified.read(tmp_path) == {A}
+
+
+def test_several_failures_end_with_the_status_of_the_one_that_lasts():
+    errors = (TransientError("first"), AuthError("second", hint="h"), TransientError("third"))
+    error = SeveralError("Three failed.", errors)
+    assert (exit_status(error), exit_status(SeveralError("x", errors[:1]))) == (76, 75)
+    assert render(error).splitlines() == [
+        "error: Three failed.", "    first", "    second", "    third", "hint: h",
+    ]  # fmt: skip
+    raise_all((), "nothing")
+    with pytest.raises(AuthError):
+        raise_all(errors[1:2], "one")
+
+
+def test_a_failure_is_a_document_with_pinned_keys():
+    error = NotFoundError("It is gone.", image="q.io/a:1", path="/x", details="why", hint="do")
+    assert error_document(error) == {
+        "class": "not-found", "message": "It is gone.", "image": "q.io/a:1", "layer": None,
+        "path": "/x", "details": "why", "hint": "do", "exit": 66,
+    }  # fmt: skip
+
+
+def test_what_a_terminal_would_act_on_is_escaped():
+    assert printable("a\x1b[31m\n\u202e\tb\u00a0c") == "a\\x1b[31m\\n\\u202e\tb\u00a0c"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0\u00a0bytes"), (999, "999\u00a0bytes"), (1500, "1.5\u00a0kB"), (10**13, "10.0\u00a0TB")],
+)
+def test_sizes_are_decimal(count, text):
+    assert size(count) == text
+
+
+def test_plain_progress_says_each_state_once():
+    stream = io.StringIO()
+    show = _plain_lines(stream)
+    for event in (
+        Event("a", State.RESOLVING),
+        Event("a", State.PULLING, 0, 1000),
+        Event("a", State.PULLING, 500, 1000),
+        Event("a", State.FAILED, detail="why\x1b"),
+    ):
+        show(event)
+    assert stream.getvalue() == "a: pulling (1.0\u00a0kB)\na: failed: why\\x1b\n"
+
+
+def test_json_is_one_line_with_a_version(capsys):
+    output = Output()
+    output.as_json = True
+    output.result("images", [], ["not shown"])
+    assert json.loads(capsys.readouterr().out) == {"version": 1, "images": []}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_the_component_may(path):
+    allowed = {"bound_images", "sh", "tenacity", "typer", "yaml", "rich", *sys.stdlib_module_names}
+    assert {name.partition(".")[0] for name in imported(path)} <= allowed
+
+
+@pytest.mark.parametrize(
+    ("library", "home"),
+    [("sh", "programs.py"), ("tenacity", "retrying.py"), ("yaml", "kube.py"), ("typer", "cli/"),
+     ("rich", "cli/progress.py"), ("ctypes", "namespace.py"), ("subprocess", "nowhere")],
+)  # fmt: skip
+def test_a_library_stays_in_its_home(library, home):
+    users = [
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if any(name.partition(".")[0] == library for name in imported(path))
+    ]
+    assert [user for user in users if not user.startswith(home)] == []
+
+
+def test_everything_works_where_bootc_orch_cannot_be_imported(tmp_path):
+    (tmp_path / "bootc_orch.py").write_text("raise ImportError('bootc_orch must not be used')")
+    script = (
+        "import pkgutil, sys, bound_images\n"
+        "for module in pkgutil.walk_packages(bound_images.__path__, 'bound_images.'):\n"
+        "    __import__(module.name)\n"
+        "assert not [n for n in sys.modules if n.partition('.')[0] == 'bootc_orch']\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(PACKAGE_PARENT)])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_library_interface_is_what_it_says():
+    for name in bound_images.__all__:
+        assert hasattr(bound_images, name)
+
+
+def test_errors_have_statuses_of_the_table():
+    statuses = {0, 1, 2, 65, 66, 69, 73, 74, 75, 76, 78}
+    todo = [BoundImagesError]
+    while todo:
+        kind = todo.pop()
+        assert kind.exit_code in statuses
+        todo += kind.__subclasses__()
+
+
+def test_sh_never_logs_a_command_line(caplog):
+    with caplog.at_level(logging.DEBUG):
+        Runner().run("true", ["secret-argument"], what="Nothing")
+    assert not [r for r in caplog.records if r.name.startswith("sh")]
+
+
+def test_the_lock_file_descriptor_is_not_inherited(tmp_path):
+    with locked(tmp_path):
+        Runner().run("sh", ["-c", "sleep 0.1"], what="Sleeping")
+    with (tmp_path / "lock").open() as free:
+        fcntl.flock(free, fcntl.LOCK_EX | fcntl.LOCK_NB)
