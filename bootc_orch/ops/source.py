@@ -55,7 +55,8 @@ def retrying(
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         pause = state.next_action.sleep if state.next_action else 0.0
-        warn(f"{what}: {error} Trying again in {pause:.1f} s.")
+        subject = "" if str(error).startswith(what) else f"{what}: "
+        warn(f"{subject}{error} Trying again in {pause:.1f} s.")
 
     return Retrying(
         sleep=sleep,
