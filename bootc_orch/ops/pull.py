@@ -206,6 +206,9 @@ def _fetch(
         importer=options.importer_version,
         allow_ima=options.allow_ima,
     )
+    verify = commit_verifier(repo, reference.signature, staging.path)
+    if verify is not None and base.commit is not None:
+        verify(*_stored_commit(repo, base.commit))
     return fetch_layers(
         wanted,
         source,
@@ -214,8 +217,15 @@ def _fetch(
         how,
         progress,
         pinned=_pinned(reference.image, plan.image.digest),
-        verify_commit=commit_verifier(repo, reference.signature, staging.path),
+        verify_commit=verify,
     )
+
+
+def _stored_commit(repo: Repo, commit: str) -> tuple[bytes, bytes | None]:
+    """Return a commit that is there, and its detached metadata: who vouches may be asked anew."""
+    metadata = repo.object_path(commit, "commitmeta")
+    data = repo.object_path(commit, "commit").read_bytes()
+    return data, metadata.read_bytes() if metadata.exists() else None
 
 
 def _pinned(image: ImageReference, digest: Digest) -> ImageReference:

@@ -10,13 +10,13 @@ from bootc_orch import __version__
 from bootc_orch.errors import MismatchError
 from bootc_orch.model.difference import LayerDifference
 from bootc_orch.model.digest import Digest
-from bootc_orch.model.layout import PlannedLayer
+from bootc_orch.model.layout import LayerKind, PlannedLayer
 from bootc_orch.model.manifest import ImageConfig, Manifest
 from bootc_orch.model.reference import ImageReference
 from bootc_orch.model.refs import IMAGE_PREFIX, blob_ref
 from bootc_orch.ops.lock import DEFAULT_TIMEOUT
 from bootc_orch.ops.progress import Transfer
-from bootc_orch.ops.store import verified_layers
+from bootc_orch.ops.store import IMPORTER_KEY, verified_layers
 from bootc_orch.tools.ostree import Repo
 from bootc_orch.tools.proxy_options import ProxyOptions
 
@@ -71,6 +71,19 @@ class LayerAction(StrEnum):
     PRESENT = "present"
     REUSE = "reuse"
     FETCH = "fetch"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLayer:
+    """A layer that a repository has.
+
+    Attributes:
+        commit: Its commit.
+        kind: What the form of that commit shows it to be.
+    """
+
+    commit: str
+    kind: LayerKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +178,13 @@ class PullResult:
 
 
 def plan_layers(
-    image: OpenedImage, stored: Mapping[Digest, str], verified: Mapping[Digest, Digest]
+    image: OpenedImage, stored: Mapping[Digest, StoredLayer], verified: Mapping[Digest, Digest]
 ) -> tuple[LayerPlan, ...]:
     """Decide about each layer of *image*.
 
     Args:
         image: The image.
-        stored: The commits of the layers that the repository has, by digest.
+        stored: The layers that the repository has, by digest.
         verified: The diff_ids of stored layers, where they were computed.
 
     Raises:
@@ -187,12 +200,18 @@ def plan_layers(
 
 def _plan_layer(
     layer: PlannedLayer,
-    stored: Mapping[Digest, str],
+    stored: Mapping[Digest, StoredLayer],
     verified: Mapping[Digest, Digest],
     by_content: Mapping[Digest, Digest],
 ) -> LayerPlan:
+    """Decide about one layer.
+
+    One and the same blob makes another commit as an ostree layer than as a derived one, and an
+    image may call it either: only a commit of the wanted kind will do.
+    """
     digest = layer.descriptor.digest
-    if digest in stored:
+    present = stored.get(digest)
+    if present is not None and present.kind is layer.kind:
         found = verified.get(digest, layer.diff_id)
         if found != layer.diff_id:
             raise MismatchError(
@@ -200,10 +219,11 @@ def _plan_layer(
                 details=f"it is {found}, as was found when it was first pulled",
                 layer=str(digest),
             )
-        return LayerPlan(layer, LayerAction.PRESENT, stored[digest])
+        return LayerPlan(layer, LayerAction.PRESENT, present.commit)
     same = by_content.get(layer.diff_id)
-    if same is not None and same in stored:
-        return LayerPlan(layer, LayerAction.REUSE, stored[same])
+    known = stored.get(same) if same is not None else None
+    if known is not None and known.kind is layer.kind:
+        return LayerPlan(layer, LayerAction.REUSE, known.commit)
     return LayerPlan(layer, LayerAction.FETCH)
 
 
@@ -226,5 +246,22 @@ def plan_image(repo: Repo, image: OpenedImage, previous: Manifest | None) -> Pul
     for digest in {layer.descriptor.digest for layer in image.layers} | verified.keys():
         commit = repo.rev_parse(blob_ref(digest))
         if commit is not None and repo.has_commit(commit) and not repo.is_partial(commit):
-            stored[digest] = commit
+            stored[digest] = StoredLayer(commit, kind_of(repo, commit))
     return PullPlan(image, plan_layers(image, stored, verified), verified, previous)
+
+
+def kind_of(repo: Repo, checksum: str) -> LayerKind:
+    """Tell by the form of a layer's commit what the layer was taken for.
+
+    Raises:
+        StoreDamagedError: the commit cannot be read.
+    """
+    commit = repo.commit(checksum)
+    keys = [key for key, _ in commit.metadata]
+    if keys == [IMPORTER_KEY] and commit.parent is None:
+        return LayerKind.DERIVED
+    if not keys and commit.timestamp == 0:
+        tree = repo.dirtree(commit.tree)
+        if not tree.dirs and all(name == sum_.hex().encode() for name, sum_ in tree.files):
+            return LayerKind.CHUNK
+    return LayerKind.COMMIT

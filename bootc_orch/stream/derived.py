@@ -152,7 +152,7 @@ class _Builder:
         kind = member.type
         if kind != DIRECTORY and (not parts or member.name.endswith(b"/")):
             raise InvalidImageError(f"{printable(member.name)} is not a directory.")
-        if kind == REGULAR and parts[:3] == REPOSITORY:
+        if kind in (REGULAR, SYMLINK) and parts[:3] == REPOSITORY:
             self._set_aside(parts, member)
             return
         if kind == HARDLINK and self._relink(parts, member):
@@ -309,12 +309,12 @@ class _Builder:
         """Keep an object of the image's own repository for links to it that were modified."""
         if not member.modified:
             self._count_filtered(parts[0], parts)
-        attributes = Attributes(
-            member.uid,
-            member.gid,
-            stat.S_IFREG | member.mode,
-            encode_xattrs(self._xattrs(member)),
-        )
+        xattrs = encode_xattrs(self._xattrs(member))
+        if member.type == SYMLINK:
+            mode = stat.S_IFLNK | 0o777
+            attributes = Attributes(member.uid, member.gid, mode, xattrs, member.link)
+        else:
+            attributes = Attributes(member.uid, member.gid, stat.S_IFREG | member.mode, xattrs)
         self._aside[parts] = self._write(attributes, member), attributes
 
     def _relink(self, parts: Parts, member: Member) -> bool:

@@ -237,3 +237,22 @@ def test_what_is_left_out_is_counted_and_its_first_paths_are_named(tmp_path, oci
     assert "boot: 2 junk: 1 opt: 3 secret: 1 toplevel-file: 1" in text
     assert "Left out (opt): " in text
     assert "opt/vendor/tool" in text
+
+
+def test_layers_that_another_image_calls_derived_are_not_taken_for_its_base(
+    tmp_path, oci_layout_of
+):
+    repo = init_repo(tmp_path / "repo")
+    layers = [gzipped(tar) for tar in fixture_tars("base")]
+    thief = ImageWriter(tmp_path / "thief", layers)
+    thief.write()
+    pull(repo, thief.reference)
+    owner = image_like("base", tmp_path / "owner", layers)
+    owner.write()
+    assert len(plan(repo, owner.reference)["fetch"]) == len(layers)
+    pull(repo, owner.reference)
+    reference = init_repo(tmp_path / "reference")
+    pull(reference, f"oci:{oci_layout_of('base')}")
+    merged = [show(r, image_ref(r, n)).content for r, n in ((repo, "owner"), (reference, "base"))]
+    assert merged[0] == merged[1]
+    verify_state(repo)

@@ -113,6 +113,19 @@ def test_a_remote_vouches_for_the_base_commit_or_nothing_is_pulled(tmp_path, key
     verify_state(repo)
 
 
+def test_a_base_that_is_there_already_is_asked_about_anew(tmp_path, keys):
+    reference = signed_image(tmp_path / "image", tmp_path, keys[0], None)
+    repo = repo_trusting(tmp_path, keys[0])
+    bootc_orch("image", "pull", "--repo", repo, f"ostree-unverified-image:{reference}")
+    before = refs(repo)
+    image = next(ref for ref in before if "/image/" in ref)
+    ostree("refs", f"--repo={repo}", "--delete", image)
+    bootc_orch(
+        "image", "pull", "--repo", repo, f"ostree-remote-image:vouching:{reference}", status=76
+    )
+    assert image not in refs(repo)
+
+
 def test_a_remote_that_verifies_nothing_is_refused(tmp_path, keys):
     reference = signed_image(tmp_path / "image", tmp_path, keys[0], None)
     repo = init_repo(tmp_path / "repo")
