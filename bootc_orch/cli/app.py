@@ -16,7 +16,8 @@ from typer.main import get_command
 
 from bootc_orch import __version__
 from bootc_orch.cli import output
-from bootc_orch.cli.boundary import Interrupted, ReportingGroup, install_signal_handlers
+from bootc_orch.cli.boundary import ReportingGroup
+from bootc_orch.cli.signals import Interrupted, install_signal_handlers
 
 # The name of each command, and the module whose `app` has it.  An app that is itself the group of
 # that name stands under GROUPS.  The order is that of the help text.

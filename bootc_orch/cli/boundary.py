@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from types import FrameType
 from typing import Any
 
 import typer
@@ -19,6 +18,7 @@ from typer.core import TyperGroup
 
 from bootc_orch.cli import output
 from bootc_orch.cli.redaction import redact
+from bootc_orch.cli.signals import Interrupted
 from bootc_orch.errors import (
     InternalError,
     NothingToDo,
@@ -38,18 +38,6 @@ MESSAGE_CHARACTERS = 4096
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 RESOURCES = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal asked the program to end.
-
-    Attributes:
-        number: The signal.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"interrupted by {signal.Signals(number).name}")
-        self.number = number
 
 
 class ResourceError(OrchError):
@@ -160,20 +148,6 @@ def to_json(error: OrchError, *, status: int) -> dict[str, Any]:
         "hint": error.hint,
         "exit": status,
     }
-
-
-def install_signal_handlers() -> None:
-    """Let SIGINT, SIGTERM and SIGHUP end the program through its cleanup; a second one at once."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupt)
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(other) is not signal.SIG_IGN:
-            signal.signal(other, signal.SIG_DFL)
-    raise Interrupted(number)
 
 
 def _signal_of(error: KeyboardInterrupt) -> signal.Signals:

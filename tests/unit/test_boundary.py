@@ -280,3 +280,16 @@ def test_a_traceback_is_shown_only_when_asked_for(tmp_path):
     assert b"Traceback" not in bootc_orch(*argv, capture_output=True).stderr
     assert b"Traceback" in bootc_orch("-v", *argv, capture_output=True).stderr
     assert b"Traceback" in bootc_orch(*argv, "-v", capture_output=True).stderr
+
+
+def test_a_signal_just_before_a_blocking_call_is_not_lost_in_it():
+    script = (
+        "import os, signal, threading, time; from bootc_orch.cli import signals; "
+        "signals.install_signal_handlers(); "
+        # Taken by another thread, it does not interrupt the call, as with bad timing.
+        "threading.Thread(target=lambda: (time.sleep(0.3), "
+        "signal.pthread_kill(threading.get_ident(), signal.SIGTERM))).start(); "
+        "time.sleep(60)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], timeout=10, check=False, stderr=-1)
+    assert b"interrupted by SIGTERM" in done.stderr
