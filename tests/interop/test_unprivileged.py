@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from support.cli import UNPRIVILEGED, bootc_orch
@@ -19,11 +21,16 @@ IMAGES = (
 )
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A directory for nobody; those that pytest makes are closed to all but root."""
+    with TemporaryDirectory(prefix="nobody-") as path:
+        yield Path(path)
+
+
 @pytest.mark.parametrize("mode", ["bare-user", "archive"])
 @pytest.mark.parametrize("name", IMAGES)
-def test_nobody_pulls_the_golden_tree(name: str, mode: str, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
+def test_nobody_pulls_the_golden_tree(name: str, mode: str, home: Path, tmp_path: Path) -> None:
     repo = init_repo(home / "repo", mode)
     for path in (home, repo, *repo.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
