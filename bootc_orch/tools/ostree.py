@@ -12,10 +12,37 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from bootc_orch.errors import StorageIOError, ToolError
+from bootc_orch.errors import (
+    CommandError,
+    OrchError,
+    ReadOnlyError,
+    SpaceError,
+    StorageIOError,
+    StoreDamagedError,
+    ToolError,
+)
 from bootc_orch.process import Completed, run
 from bootc_orch.tools.objects import Objects, RepoMode
 
+# What ostree prints, in the C locale, and what it means for the caller.
+_COMPLAINTS: tuple[tuple[type[OrchError], str, tuple[str, ...]], ...] = (
+    (
+        SpaceError,
+        "There is no space left in {repo}.",
+        ("No space left on device", "Disk quota exceeded", "File too large", "min-free-space"),
+    ),
+    (
+        ReadOnlyError,
+        "{repo} cannot be written.",
+        ("Read-only file system", "Permission denied", "Operation not permitted"),
+    ),
+    (StorageIOError, "Reading or writing {repo} failed.", ("Input/output error",)),
+    (
+        StoreDamagedError,
+        "{repo} is damaged.",
+        ("Corrupted ", "No such metadata object", "Couldn't find file object"),
+    ),
+)
 # Deleting takes one process; this many refs stay far below the limit of an argument list.
 REFS_PER_CALL = 200
 
@@ -87,8 +114,19 @@ class Repo(Objects):
         """
         sync_filesystem(self.path)
 
-    def _run(self, verb: str, *arguments: str, allow: tuple[int, ...] = (0,)) -> Completed:
-        return run(["ostree", verb, f"--repo={self.path}", *arguments], allow=allow)
+    def _run(self, verb: str, *arguments: str) -> Completed:
+        try:
+            return run(["ostree", verb, f"--repo={self.path}", *arguments])
+        except CommandError as error:
+            raise explained(error, self.path) from error
+
+
+def explained(error: CommandError, repo: Path) -> OrchError:
+    """Return the error that a failure of ostree on *repo* stands for, told by what it printed."""
+    for kind, summary, phrases in _COMPLAINTS:
+        if any(phrase in error.stderr for phrase in phrases):
+            return kind(summary.format(repo=repo), details=error.details, path=str(repo))
+    return error
 
 
 @cache

@@ -268,6 +268,39 @@ def test_a_copy_needs_a_repository_that_can_hold_a_system(bootcs, tmp_path):
     assert refs(target) == {}
 
 
+TINY = """
+mount -t tmpfs -o size=1500k none "$REPO"
+ostree init --mode=bare --repo="$REPO"
+ostree config --repo="$REPO" set core.min-free-space-percent 0
+exec "$@"
+"""
+LOCKED_UP = 'mount --bind "$REPO" "$REPO" && mount -o remount,ro,bind "$REPO" && exec "$@"'
+
+
+def in_a_namespace(script: str) -> list[str]:
+    """The prefix that runs a command with mounts of its own, which *script* makes."""
+    return ["unshare", "--mount", "sh", "-euc", script, "sh"]
+
+
+def test_a_full_disk_is_told_with_its_status_d07(bootcs, tmp_path):
+    target = tmp_path / "tiny"
+    target.mkdir()
+    result = bootc_orch(
+        "image", "copy", "--src-repo", bootcs, "--dest-repo", target, MULTI, "--json",
+        prefix=in_a_namespace(TINY), env={"REPO": str(target)}, status=73,
+    )  # fmt: skip
+    assert result.json["error"]["class"] == "space"
+    assert "No space left on device" in result.json["error"]["details"]
+
+
+def test_a_repository_that_cannot_be_written_is_told_with_its_status_d14(bootcs):
+    where = {"prefix": in_a_namespace(LOCKED_UP), "env": {"REPO": str(bootcs)}}
+    result = bootc_orch("gc", "--repo", bootcs, "--json", status=73, **where)
+    assert result.json["error"]["class"] == "read-only"
+    assert bootc_orch("image", "list", "--repo", bootcs, **where).lines == [BASE, DERIVED, MULTI]
+    assert bootc_orch("gc", "--plan", "--repo", bootcs, **where).status == 0
+
+
 def test_a_damaged_image_is_named_and_the_others_are_usable_d19(bootcs):
     path = bootcs / "refs/heads" / golden("derived").image_ref.replace("/img", "/base")
     path.write_text("garbage")
