@@ -43,6 +43,8 @@ COMMANDS = {
     "du": "bootc_orch.cli.inspect",
     "explain": "bootc_orch.cli.inspect",
     "gc": "bootc_orch.cli.inspect",
+    "fsck": "bootc_orch.cli.fsck",
+    "repair": "bootc_orch.cli.fsck",
     "bound-images": "bootc_orch.cli.bound",
 }
 # Set by the shell's completion; names what it wants, such as ``source_bash``.

@@ -223,6 +223,26 @@ def recorded(sysroot: Sysroot, deployment: Deployment) -> tuple[dict[str, Any], 
         )
 
 
+def problems(sysroot: Sysroot, deployment: Deployment) -> tuple[tuple[str, str], ...]:
+    """Return what is wrong with the app images of *deployment*: name and sentence of each.
+
+    Raises:
+        OrchError: its record or the store cannot be read.
+    """
+    from bound_images import Root, Verdict, check, default_lock
+
+    lock = default_lock(sysroot.store_path, deployment.name)
+    if not lock.exists():
+        return ()
+    with _translated():
+        found = check(Root(deployment.path), sysroot.store_path, lock)
+    return tuple(
+        (image.canonical, f"app image {image.canonical}: {image.detail or image.verdict}")
+        for image in found.images
+        if image.verdict is not Verdict.OK
+    )
+
+
 def collect(sysroot: Sysroot, progress: Progress) -> None:
     """Remove app images that no deployment needs.
 

@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ def make_os(
     files: Mapping[str, bytes | None] | None = None,
     links: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
+    more_layers: Sequence[Mapping[str, bytes]] = (),
 ) -> str:
     """Write a bootable image to *layout*; return its reference, ``oci:…``.
 
@@ -46,10 +47,12 @@ def make_os(
         files: Further files, or other content for those that all have; None leaves one out.
         links: Symbolic links.
         labels: Labels besides those that say it is bootable.
+        more_layers: The files of each further layer.
     """
     chosen = {**os_files(number), **(files or {})}
     present = {name: data for name, data in chosen.items() if data is not None}
-    image = ImageWriter(layout, [stored(_tar(present, links or {}))])
+    layers = [_tar(present, links or {}), *(_tar(more, {}) for more in more_layers)]
+    image = ImageWriter(layout, [stored(layer) for layer in layers])
     image.config["config"]["Labels"] = {
         "containers.bootc": "1",
         VERSION_LABEL: str(number),

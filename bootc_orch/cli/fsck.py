@@ -1,0 +1,160 @@
+"""``fsck`` and ``repair``: find what is wrong, and have what is bad or missing again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootc_orch.cli.options import (
+    AuthAnonymous,
+    Authfile,
+    CertDir,
+    InsecureSkipTlsVerification,
+    Jobs,
+    Json,
+    LockTimeout,
+    Offline,
+    Plan,
+    Quiet,
+    RepoOption,
+    Retries,
+    RetryDelay,
+    SysrootOption,
+    Verbose,
+    lock_timeout,
+    open_repo,
+    proxy_options,
+)
+from bootc_orch.cli.output import say, say_result
+from bootc_orch.cli.progress import reporting
+from bootc_orch.cli.pull import pull_options
+from bootc_orch.errors import StoreDamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bootc_orch.ops.finding import Finding
+    from bootc_orch.ops.fsck import Report
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def fsck(
+    *,
+    repo: RepoOption = None,
+    sysroot: SysrootOption = Path("/"),
+    fast: Annotated[
+        bool, typer.Option("--fast", help="See that files are there, but do not read them.")
+    ] = False,
+    wait: LockTimeout = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check refs, images, layers, objects, deployments, boot entries and app images."""
+    from bootc_orch.ops.lock import locked
+
+    path = repo if repo is not None else open_repo(None, sysroot=sysroot).path
+    with locked(path, exclusive=False, timeout=lock_timeout(wait)):
+        report = _check(repo, sysroot, fast=fast)
+    _say_findings(report.findings)
+    say(
+        f"Checked {report.objects} objects, {report.images} images, "
+        f"{report.deployments} deployments: {len(report.errors)} errors, "
+        f"{len(report.findings) - len(report.errors)} warnings"
+    )
+    say_result(
+        "fsck",
+        {
+            "objects": report.objects,
+            "images": report.images,
+            "deployments": report.deployments,
+            "findings": [finding.to_json() for finding in report.findings],
+        },
+    )
+    if report.errors:
+        raise typer.Exit(StoreDamagedError.exit_code)
+
+
+def _check(repo: Path | None, sysroot: Path, *, fast: bool) -> Report:
+    from bootc_orch.cli.host_options import open_sysroot
+    from bootc_orch.ops.fsck import check_repository
+    from bootc_orch.ops.fsck_sysroot import check_sysroot
+
+    if repo is not None:
+        return check_repository(open_repo(repo), contents=not fast)
+    return check_sysroot(open_sysroot(sysroot), contents=not fast)
+
+
+@app.command()
+def repair(
+    *,
+    repo: RepoOption = None,
+    sysroot: SysrootOption = Path("/"),
+    plan: Plan = False,
+    jobs: Jobs = None,
+    retries: Retries = None,
+    retry_delay: RetryDelay = None,
+    authfile: Authfile = None,
+    auth_anonymous: AuthAnonymous = False,
+    cert_dir: CertDir = None,
+    insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
+    offline: Offline = False,
+    wait: LockTimeout = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Fetch bad and missing layers again, and rebuild the images that are made of them."""
+    from bootc_orch.cli.host_options import open_sysroot
+    from bootc_orch.ops.finding import Severity
+    from bootc_orch.ops.fsck import check_repository
+    from bootc_orch.ops.fsck_sysroot import deployed_signatures
+    from bootc_orch.ops.repair import apply_repair, plan_repair
+
+    if repo is None and not plan:
+        open_sysroot(sysroot, writing=True)
+    opened = open_repo(repo, sysroot=sysroot)
+    planned = plan_repair(opened, check_repository(opened).findings)
+    for image in planned.images:
+        say(f"{'Would repair' if plan else 'Repairing'}: {image.reference}")
+    if plan:
+        say_result("plan", {"images": [str(image.reference) for image in planned.images]})
+        return
+    options = pull_options(
+        proxy_options(
+            authfile=authfile,
+            anonymous=auth_anonymous,
+            cert_dir=cert_dir,
+            insecure=insecure_skip_tls_verification,
+        ),
+        jobs=jobs,
+        retries=retries,
+        retry_delay=retry_delay,
+        var_content="auto",
+        offline=offline,
+        wait=wait,
+    )
+    signatures = deployed_signatures(sysroot) if repo is None else {}
+    with reporting() as progress:
+        done = apply_repair(planned, opened, options, progress, signatures=signatures)
+    _say_findings(done.left)
+    say(f"Repaired images: {len(done.images)}; still wrong: {len(done.left)}")
+    say_result(
+        "repaired",
+        {
+            "images": [str(image) for image in done.images],
+            "failed": [{"image": str(image), "reason": why} for image, why in done.failed],
+            "findings": [finding.to_json() for finding in done.left],
+        },
+    )
+    if done.failed or any(finding.severity is Severity.ERROR for finding in done.left):
+        raise typer.Exit(StoreDamagedError.exit_code)
+
+
+def _say_findings(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        say(f"{finding.severity}: {finding.kind}: {finding.detail}")
+        say(f"  remedy: {finding.remedy}")

@@ -1,0 +1,151 @@
+"""Check a sysroot: boot entries, links, deployments, origins and app images, against each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from bootc_orch.errors import OrchError
+from bootc_orch.model.bls import BootEntry
+from bootc_orch.model.deployment import Deployment
+from bootc_orch.model.origin import Origin, OriginKind
+from bootc_orch.model.reference import ImageReference, OstreeImageReference, SignatureSource
+from bootc_orch.model.refs import image_ref
+from bootc_orch.ops import bound
+from bootc_orch.ops.finding import Finding, Remedy, Severity
+from bootc_orch.ops.fsck import Report, check_repository
+from bootc_orch.tools.ostree import Repo
+from bootc_orch.tools.sysroot import Sysroot, deployment_directories
+
+RESOLV_CONF = "usr/etc/resolv.conf"
+
+
+def check_sysroot(sysroot: Sysroot, *, contents: bool = True) -> Report:
+    """Check *sysroot* with its repository."""
+    repo = sysroot.repo()
+    report = check_repository(repo, contents=contents)
+    findings = [*report.findings]
+    try:
+        deployments = sysroot.deployments().all
+    except OrchError as error:
+        subject = error.path or str(sysroot.path)
+        findings.append(Finding("damaged-boot-list", subject, error.summary, Remedy.REDEPLOY))
+        return replace(report, findings=tuple(findings))
+    findings += _check_entries(sysroot)
+    for deployment in deployments:
+        findings += _check_deployment(repo, deployment)
+        findings += _check_apps(sysroot, deployment)
+    findings += _check_leftovers(sysroot, deployments)
+    return replace(report, findings=tuple(findings), deployments=len(deployments))
+
+
+def _check_entries(sysroot: Sysroot) -> Iterator[Finding]:
+    for entry in sysroot.boot_entries():
+        files = [(key, entry.get(key)) for key in ("linux", "initrd")]
+        found = []
+        for key, name in files:
+            path = _boot_path(sysroot.path, name) if name else None
+            if path is None or not path.is_file() or path.stat().st_size == 0:
+                detail = f"The boot entry {entry.name} names {key} {name}, which is not there."
+                yield Finding("missing-boot-file", entry.name, detail, Remedy.REDEPLOY)
+            else:
+                found.append(path)
+        if len(found) == len(files):
+            yield from _check_bootcsum(entry, found)
+
+
+def _check_bootcsum(entry: BootEntry, files: list[Path]) -> Iterator[Finding]:
+    """Kernel and initramfs have one checksum, unless a device tree is part of it too."""
+    if entry.link is None or entry.get("devicetree") or entry.get("fdtdir"):
+        return
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    if digest.hexdigest() != entry.link.bootcsum:
+        yield Finding(
+            "damaged-boot-file",
+            entry.name,
+            f"Kernel and initramfs of the boot entry {entry.name} are not what it was made for.",
+            Remedy.REDEPLOY,
+        )
+
+
+def _boot_path(root: Path, name: str) -> Path:
+    """Find a boot file; entries name it from the root, or from a ``/boot`` of its own."""
+    return root / "boot" / name.removeprefix("/boot").lstrip("/")
+
+
+def _check_deployment(repo: Repo, deployment: Deployment) -> Iterator[Finding]:
+    name = deployment.name
+    if not repo.has_commit(deployment.checksum):
+        detail = f"The commit of deployment {name} is not in the repository."
+        yield Finding("missing-commit", name, detail, Remedy.REDEPLOY)
+    kind = deployment.origin.kind
+    if kind is OriginKind.NONE:
+        detail = f"Deployment {name} has no origin, so nothing says what it follows."
+        yield Finding(
+            "missing-origin", name, detail, Remedy.REWRITE_ORIGIN, severity=Severity.WARNING
+        )
+    if kind is OriginKind.CONTAINER:
+        yield from _check_container_origin(repo, deployment)
+    resolv_conf = deployment.path / RESOLV_CONF
+    if resolv_conf.is_file() and resolv_conf.stat().st_size == 0:
+        yield Finding(
+            "empty-resolv-conf",
+            name,
+            f"Deployment {name} has an empty {RESOLV_CONF}, which comes from an image build.",
+            Remedy.REDEPLOY,
+            Severity.WARNING,
+        )
+
+
+def _check_container_origin(repo: Repo, deployment: Deployment) -> Iterator[Finding]:
+    text = deployment.origin.container or ""
+    try:
+        reference = OstreeImageReference.parse(text)
+        present = repo.rev_parse(image_ref(reference.image)) is not None
+    except OrchError as error:
+        yield Finding("bad-origin", deployment.name, error.summary, Remedy.REWRITE_ORIGIN)
+        return
+    if not present:
+        detail = f"Deployment {deployment.name} follows {reference.image}, which is not stored."
+        yield Finding(
+            "missing-image", deployment.name, detail, Remedy.PULL, severity=Severity.WARNING
+        )
+
+
+def _check_apps(sysroot: Sysroot, deployment: Deployment) -> Iterator[Finding]:
+    try:
+        problems = bound.problems(sysroot, deployment)
+    except OrchError as error:
+        problems = ((deployment.name, error.summary),)
+    for image, detail in problems:
+        yield Finding("bound-image", image, f"Deployment {deployment.name}: {detail}", Remedy.SYNC)
+
+
+def _check_leftovers(sysroot: Sysroot, deployments: tuple[Deployment, ...]) -> Iterator[Finding]:
+    known = {deployment.path.resolve() for deployment in deployments}
+    for path in deployment_directories(sysroot):
+        if path.resolve() not in known:
+            yield Finding(
+                "leftover-deployment",
+                path.name,
+                f"Nothing boots the deployment {path}.",
+                Remedy.CLEANUP,
+                Severity.WARNING,
+            )
+
+
+def deployed_signatures(root: Path) -> dict[ImageReference, SignatureSource]:
+    """Return who has to vouch for each image that a deployment in *root* follows."""
+    found = {}
+    for path in sorted(root.glob("ostree/deploy/*/deploy/*.origin")):
+        text = Origin.parse(path.read_text(), source=str(path)).container
+        if text is not None:
+            reference = OstreeImageReference.parse(text)
+            found[reference.image] = reference.signature
+    return found
