@@ -28,7 +28,7 @@ from bootc_orch.errors import (
     StorageIOError,
     UsageError,
 )
-from bootc_orch.model.safe_text import escape_text
+from bootc_orch.model.text import escape_text
 
 logger = logging.getLogger(__name__)
 

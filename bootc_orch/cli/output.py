@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from bootc_orch.cli.redaction import redact
-from bootc_orch.model.safe_text import escape_text
+from bootc_orch.model.text import escape_text
 
 ENVELOPE_VERSION = 1
 

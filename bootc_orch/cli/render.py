@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bootc_orch.cli.output import say, say_block
-from bootc_orch.model.safe_text import escape_text
+from bootc_orch.model.text import escape_text
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 NO_BREAK_SPACE = "\u00a0"

@@ -45,13 +45,3 @@ def safe_stateroot(name: str) -> str:
             hint="Use letters, digits, '.', '_' and '-', beginning with a letter or digit.",
         )
     return name
-
-
-def escape_text(value: str) -> str:
-    """Return *value* fit for a terminal: control characters are shown as escapes."""
-    return "".join(
-        character.encode("unicode_escape", "backslashreplace").decode("ascii")
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp", "Cf")
-        else character
-        for character in value
-    )

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from bootc_orch.errors import ReadOnlyError, ToolError
 from bootc_orch.model.refs import BLOB_PREFIX
-from bootc_orch.stream.objects import Mode, ObjectStore
+from bootc_orch.stream.object_format import Mode
+from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.tools.ostree import Repo
 
 PREFIX = "bootc-orch-"

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from bootc_orch.errors import InvalidImageError, OrchError
 from bootc_orch.model.gvariant import Dirmeta, Xattrs, decode_xattrs, encode_xattrs
 from bootc_orch.model.text import printable
-from bootc_orch.stream.objects import Attributes, ObjectStore
+from bootc_orch.stream.object_format import Attributes
+from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.paths import REPOSITORY, Filtered, Parts, PathRules, split
 from bootc_orch.stream.selinux import Labeler
 from bootc_orch.stream.tar import (

@@ -19,7 +19,8 @@ from bootc_orch.errors import InvalidImageError, LimitError, OrchError
 from bootc_orch.model.gvariant import Commit, decode_dict, decode_xattrs, encode_dirtree
 from bootc_orch.model.text import printable
 from bootc_orch.stream.commit_tree import CommitTree
-from bootc_orch.stream.objects import Attributes, ObjectStore
+from bootc_orch.stream.object_format import Attributes
+from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.tar import (
     DIRECTORY,
     HARDLINK,

@@ -1,11 +1,11 @@
-"""Write and read the objects of an ostree repository, in each of its modes.
+"""The objects of an ostree repository: where they are, and how they are written.
 
 An object is named by the SHA-256 of what it is: attributes and content.  It is written beside its
 place or, where the whole content is at hand, in one go; a file that is there is complete unless the
 process died in that very write, and then the repository, a private staging one, is thrown away.
 Nothing here makes anything visible: refs do.
 
-Source: ostree, repository modes ``bare``, ``bare-user`` and ``archive``.
+Source: ostree's repository layout.
 """
 
 from __future__ import annotations
@@ -16,108 +16,27 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple, Self
-
-from isal import isal_zlib
+from typing import Self
 
 from bootc_orch.errors import InvalidImageError, MismatchError, StoreDamagedError
-from bootc_orch.model.gvariant import (
-    Dirmeta,
-    FileHeader,
-    Xattrs,
-    archive_header,
-    content_header,
-    decode_xattrs,
-    encode_xattrs,
+from bootc_orch.model.gvariant import decode_xattrs
+from bootc_orch.stream.object_format import (
+    PIECE_BYTES,
+    Attributes,
+    Mode,
+    StoredFile,
+    checksum_head,
+    filez,
+    open_stored,
+    set_attributes,
 )
 
-PIECE_BYTES = 1024 * 1024
-METADATA_BYTES_MAX = 128 * 1024 * 1024
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-_OSTREEMETA = "user.ostreemeta"
 _EPOCH = (0, 0)
-# The fastest level: ostree inflates any, and the archive is read far less often than written.
-_DEFLATE_LEVEL = 1
-_RAW_DEFLATE = -15
 _CLAIM_POLL_SECONDS = 0.0005
 _numbers = itertools.count()
-
-
-class Mode(StrEnum):
-    """How a repository keeps its content objects."""
-
-    BARE = "bare"
-    BARE_USER = "bare-user"
-    ARCHIVE = "archive-z2"
-
-
-class Attributes(NamedTuple):
-    """All of a content object but its content.
-
-    Attributes:
-        uid: Owner.
-        gid: Group.
-        mode: With the file type bits.
-        xattrs: Extended attributes, serialised and sorted by name.
-        target: Where a symbolic link points; empty for a regular file.
-    """
-
-    uid: int
-    gid: int
-    mode: int
-    xattrs: bytes = b""
-    target: bytes = b""
-
-    @classmethod
-    def of(cls, header: FileHeader) -> Self:
-        """Take the attributes from a stored object's header."""
-        xattrs = encode_xattrs(header.xattrs)
-        return cls(header.uid, header.gid, header.mode, xattrs, header.target)
-
-
-@lru_cache(maxsize=256)
-def _header(attributes: Attributes) -> bytes:
-    """What the checksum starts with; most files of a layer share a handful of them."""
-    uid, gid, mode, xattrs, target = attributes
-    return content_header(uid=uid, gid=gid, mode=mode, xattrs=xattrs, target=target)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A content object that was opened.
-
-    Attributes:
-        header: Its attributes and size.
-        path: Where it lies.
-        offset: Where its content begins, in bytes.
-        mode: The repository's mode.
-    """
-
-    header: FileHeader
-    path: Path
-    offset: int
-    mode: Mode
-
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the content of a regular file."""
-        if stat.S_ISLNK(self.header.mode):
-            return
-        with self.path.open("rb") as stream:
-            stream.seek(self.offset)
-            if self.mode is not Mode.ARCHIVE:
-                while piece := stream.read(PIECE_BYTES):
-                    yield piece
-                return
-            inflate = isal_zlib.decompressobj(wbits=_RAW_DEFLATE)
-            while piece := stream.read(PIECE_BYTES):
-                yield inflate.decompress(piece)
-            yield inflate.flush()
 
 
 class ObjectStore:
@@ -199,7 +118,7 @@ class ObjectStore:
 
     def add_file(self, attributes: Attributes, data: bytes, *, expected: str | None = None) -> str:
         """Write a content object that fits in memory; see `add_metadata`."""
-        digest = sha256(_header(attributes))
+        digest = sha256(checksum_head(attributes))
         digest.update(data)
         checksum = digest.hexdigest()
         _verify(checksum, expected, "file")
@@ -216,14 +135,14 @@ class ObjectStore:
         expected: str | None = None,
     ) -> str:
         """Write a regular file's object from a stream of exactly *size* bytes; see `add_file`."""
-        digest = sha256(_header(attributes))
+        digest = sha256(checksum_head(attributes))
         with _TemporaryFile(self.repository / "tmp") as temporary:
             hashed = _hashed(pieces, digest.update)
             if self.mode is Mode.ARCHIVE:
-                hashed = _deflated(attributes, size, hashed)
+                hashed = filez(attributes, size, hashed)
             for piece in hashed:
                 _write(temporary.fd, piece)
-            self._finish_file(temporary.fd, attributes)
+            set_attributes(temporary.fd, attributes, self.mode)
             checksum = digest.hexdigest()
             _verify(checksum, expected, "file")
             temporary.move_to(self.file_path(checksum))
@@ -237,36 +156,15 @@ class ObjectStore:
         """
         path = Path(self.file_path(checksum))
         try:
-            status = path.lstat()
+            return open_stored(path, self.mode)
         except FileNotFoundError as error:
             if self.lower is not None:
                 return self.lower.open_file(checksum)
             raise self._missing(f"{checksum}{self.content_suffix}") from error
-        try:
-            return self._open_file(path, status)
         except (InvalidImageError, OSError) as error:
             raise StoreDamagedError(
-                f"The object {path} cannot be read: {error}",
-                path=str(path),
+                f"The object {path} cannot be read: {error}", path=str(path)
             ) from error
-
-    def _open_file(self, path: Path, status: os.stat_result) -> StoredFile:
-        match self.mode:
-            case Mode.BARE:
-                header = _bare_header(path, status)
-                return StoredFile(header, path, 0, self.mode)
-            case Mode.BARE_USER:
-                meta = Dirmeta.decode(os.getxattr(path, _OSTREEMETA))
-                link = stat.S_ISLNK(meta.mode)
-                target = path.read_bytes().rstrip(b"\0") if link else b""
-                size = 0 if link else status.st_size
-                header = FileHeader(size, meta.uid, meta.gid, meta.mode, target, meta.xattrs)
-                return StoredFile(header, path, 0, self.mode)
-            case Mode.ARCHIVE:
-                with path.open("rb") as stream:
-                    length = int.from_bytes(stream.read(8)[:4], "big")
-                    header = FileHeader.decode_archive(stream.read(length))
-                return StoredFile(header, path, 8 + length, self.mode)
 
     def read_file(self, checksum: str) -> bytes:
         """Return the whole content of a regular file's object; meant for small ones."""
@@ -280,7 +178,7 @@ class ObjectStore:
 
     def _write_file(self, path: str, attributes: Attributes, data: bytes) -> None:
         if self.mode is Mode.ARCHIVE:
-            data = b"".join(_deflated(attributes, len(data), [data] if data else []))
+            data = b"".join(filez(attributes, len(data), [data] if data else []))
         elif stat.S_ISLNK(attributes.mode):
             if self.mode is Mode.BARE:
                 self._write_link(path, attributes)
@@ -310,7 +208,7 @@ class ObjectStore:
             if attributes is None:
                 os.fchmod(fd, 0o644)
             else:
-                self._finish_file(fd, attributes)
+                set_attributes(fd, attributes, self.mode)
         except BaseException:
             os.unlink(path)
             raise
@@ -327,27 +225,6 @@ class ObjectStore:
                 os.setxattr(temporary.path, name[:-1], value, follow_symlinks=False)
             os.utime(temporary.path, _EPOCH, follow_symlinks=False)
             temporary.move_to(path)
-
-    def _finish_file(self, fd: int, attributes: Attributes) -> None:
-        """Give an open file its attributes.
-
-        Extended attributes go before the mode: the owner of a file that nobody may write cannot
-        set them; ownership goes before both, because changing it drops setuid and capabilities.
-        """
-        uid, gid, mode, xattrs, _ = attributes
-        if self.mode is Mode.BARE_USER:
-            meta = Dirmeta(uid, gid, mode, decode_xattrs(xattrs)).encode()
-            os.setxattr(fd, _OSTREEMETA, meta)
-            os.fchmod(fd, 0o644 if stat.S_ISLNK(mode) else mode & 0o775 | 0o400)
-        elif self.mode is Mode.ARCHIVE:
-            os.fchmod(fd, 0o644)
-        else:
-            if uid or gid:
-                os.fchown(fd, uid, gid)
-            for name, value in decode_xattrs(xattrs):
-                os.setxattr(fd, name[:-1], value)
-            os.fchmod(fd, mode & 0o7777)
-        os.utime(fd, _EPOCH)
 
     def _missing(self, name: str) -> StoreDamagedError:
         return StoreDamagedError(
@@ -393,29 +270,6 @@ def _hashed(pieces: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
     for piece in pieces:
         update(piece)
         yield piece
-
-
-def _deflated(attributes: Attributes, size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a ``.filez`` object; a symbolic link's is its header alone."""
-    uid, gid, mode, xattrs, target = attributes
-    yield archive_header(size=size, uid=uid, gid=gid, mode=mode, xattrs=xattrs, target=target)
-    if stat.S_ISLNK(mode):
-        return
-    deflate = isal_zlib.compressobj(_DEFLATE_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
-    for piece in pieces:
-        yield deflate.compress(piece)
-    yield deflate.flush()
-
-
-def _bare_header(path: Path, status: os.stat_result) -> FileHeader:
-    link = stat.S_ISLNK(status.st_mode)
-    target = os.fsencode(os.readlink(path)) if link else b""
-    names = sorted(os.fsencode(name) for name in os.listxattr(path, follow_symlinks=False))
-    xattrs: Xattrs = tuple(
-        (name + b"\0", os.getxattr(path, name, follow_symlinks=False)) for name in names
-    )
-    size = 0 if link else status.st_size
-    return FileHeader(size, status.st_uid, status.st_gid, status.st_mode, target, xattrs)
 
 
 def _verify(checksum: str, expected: str | None, extension: str) -> None:

@@ -10,23 +10,32 @@ Sources: POSIX.1-2017 pax, GNU tar manual ("Basic Tar Format"), libarchive tar(5
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import NamedTuple
-from zlib import adler32
 
 from bootc_orch.errors import InvalidImageError, LimitError, OrchError
 from bootc_orch.model.text import printable
+from bootc_orch.stream.pax import (
+    Records,
+    decimal,
+    is_modified,
+    parse_records,
+    refuse_global,
+    xattrs_of,
+)
+from bootc_orch.stream.tar_header import (
+    BLOCK_BYTES,
+    attributes,
+    member_name,
+    number,
+    text,
+    verify_header,
+)
 
-BLOCK_BYTES = 512
 HEADER_BYTES_MAX = 1024 * 1024
 SMALL_BYTES = 1024 * 1024
 SIZE_MAX = 1 << 53
 ID_MAX = (1 << 32) - 2
-XATTRS_MAX = 128
-XATTR_BYTES_MAX = 64 * 1024
 
 REGULAR = b"0"
 HARDLINK = b"1"
@@ -38,10 +47,7 @@ FIFO = b"6"
 _TYPES = frozenset((REGULAR, HARDLINK, SYMLINK, CHARACTER_DEVICE, BLOCK_DEVICE, DIRECTORY, FIFO))
 _REGULAR_ALIASES = frozenset((b"\0", b"7"))
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
-_DIALECTS = (b"ustar\0", b"ustar ")
-_NO_RECORDS: dict[bytes, bytes] = {}
-_SCHILY = b"SCHILY.xattr."
-_LIBARCHIVE = b"LIBARCHIVE.xattr."
+_NO_RECORDS: Records = {}
 
 
 class Member(NamedTuple):
@@ -90,7 +96,7 @@ class TarReader:
         self._unread = 0
         self._padding = 0
         self._long: dict[bytes, bytes] = {}
-        self._pax: dict[bytes, bytes] | None = None
+        self._pax: Records | None = None
 
     @property
     def offset(self) -> int:
@@ -195,9 +201,9 @@ class TarReader:
 
     def _member(self, block: bytes, start: int) -> Member | None:
         """Interpret one header; None for one that only describes the next."""
-        _verify_checksum(block)
+        verify_header(block)
         kind = block[156:157]
-        size = _number(block[124:136], "size")
+        size = number(block[124:136], "size")
         if not 0 <= size <= SIZE_MAX:
             raise InvalidImageError(f"A tar header has the size {size}.")
         if kind in b"xgLK":
@@ -212,20 +218,20 @@ class TarReader:
         if size and kind != REGULAR:
             raise InvalidImageError(f"{printable(name)} is not a file but has content.")
         self._expect_content(size)
-        mode, uid, gid = _attributes(block[100:124])
-        modified = _number(block[136:148], "modification time") > 0
+        mode, uid, gid = attributes(block[100:124])
+        modified = number(block[136:148], "modification time") > 0
         xattrs: tuple[tuple[bytes, bytes], ...] = ()
         if pax:
-            uid, gid = _decimal(pax, b"uid", uid), _decimal(pax, b"gid", gid)
-            modified = _is_modified(pax, modified)
-            xattrs = _xattrs(pax, name)
+            uid, gid = decimal(pax, b"uid", uid), decimal(pax, b"gid", gid)
+            modified = is_modified(pax, modified)
+            xattrs = xattrs_of(pax, name)
         if not (0 <= uid <= ID_MAX and 0 <= gid <= ID_MAX):
             raise InvalidImageError(f"{printable(name)} has the impossible owner {uid}:{gid}.")
         return Member(kind, name, size, mode, uid, gid, modified, link, xattrs, start)
 
-    def _names(self, block: bytes) -> tuple[bytes, bytes, dict[bytes, bytes]]:
+    def _names(self, block: bytes) -> tuple[bytes, bytes, Records]:
         """Return name, link target and PAX records of the member that *block* begins."""
-        name, link = _name(block), _text(block, 157, 100)
+        name, link = member_name(block), text(block, 157, 100)
         if not self._long and self._pax is None:
             return name, link, _NO_RECORDS
         long, pax = self._long, self._pax or {}
@@ -246,11 +252,11 @@ class TarReader:
         self._expect_content(size)
         data = self.read()
         if kind == b"g":
-            _refuse_global(_pax_records(data))
+            refuse_global(parse_records(data))
         elif kind == b"x":
             if self._pax is not None:
                 raise InvalidImageError("Two PAX headers precede one tar member.")
-            self._pax = _pax_records(data)
+            self._pax = parse_records(data)
         elif kind in self._long:
             raise InvalidImageError("Two long names precede one tar member.")
         else:
@@ -263,63 +269,6 @@ def located(error: OrchError, member: Member) -> OrchError:
     if error.details is None:
         error.details = f"offset {member.offset} of the uncompressed layer"
     return error
-
-
-def _verify_checksum(block: bytes) -> None:
-    """Compare the sum of the header's bytes with the stated one.
-
-    Adler-32 holds that sum, plus one, in its low half as long as it stays below 65521: each half
-    of a header does, and C adds up faster than Python.
-    """
-    stated = block[148:156]
-    total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
-    total += 8 * 0x20 - sum(stated)
-    # Nearly every writer formats it like this, and comparing is faster than parsing.
-    if stated != b"%06o\0 " % total and _number(stated, "checksum") != total:
-        raise InvalidImageError("A tar header has a wrong checksum, or this is no tar archive.")
-    if block[257:263] not in _DIALECTS and block[257:265] != bytes(8):
-        raise InvalidImageError("A tar header is of an unknown dialect.")
-
-
-@lru_cache(maxsize=4096)
-def _number(field: bytes, what: str) -> int:
-    """Read a number field: octal digits, or GNU's base 256 where the first bit is set.
-
-    Modes, owners and dates repeat all through an archive, hence the cache.
-    """
-    first = field[0]
-    if first & 0x80:
-        negative = first == 0xFF
-        value = int.from_bytes(field if negative else bytes([first & 0x7F]) + field[1:], "big")
-        return value - (1 << 8 * len(field)) if negative else value
-    digits = field.split(b"\0", 1)[0].strip(b" ")
-    if not digits:
-        return 0
-    try:
-        if not digits.isdigit():
-            raise ValueError(digits)
-        return int(digits, 8)
-    except ValueError as error:
-        raise InvalidImageError(f"A tar header has the {what} {digits!r}.") from error
-
-
-@lru_cache(maxsize=1024)
-def _attributes(fields: bytes) -> tuple[int, int, int]:
-    """Read mode, owner and group, which stand together."""
-    mode = _number(fields[:8], "mode") & 0o7777
-    return mode, _number(fields[8:16], "owner"), _number(fields[16:], "group")
-
-
-def _text(block: bytes, start: int, length: int) -> bytes:
-    end = block.find(b"\0", start, start + length)
-    return block[start : start + length if end < 0 else end]
-
-
-def _name(block: bytes) -> bytes:
-    name = _text(block, 0, 100)
-    if block[257:263] == b"ustar\0" and block[345]:
-        return _text(block, 345, 155) + b"/" + name
-    return name
 
 
 def _one_of(long: bytes | None, pax: bytes | None, short: bytes, what: str) -> bytes:
@@ -343,12 +292,12 @@ def _type(kind: bytes, name: bytes) -> bytes:
     return kind
 
 
-def _size(stated: int, pax: dict[bytes, bytes], name: bytes) -> int:
+def _size(stated: int, pax: Records, name: bytes) -> int:
     """Take the size of the PAX header only where the other one could not hold it.
 
     Readers that disagree on which of two sizes counts see different members in one archive.
     """
-    size = _decimal(pax, b"size", stated)
+    size = decimal(pax, b"size", stated)
     if size != stated and not (stated == 0 and size >= 1 << 33):
         raise InvalidImageError(
             f"{printable(name)} has two sizes in its headers, {stated} and {size}."
@@ -356,83 +305,3 @@ def _size(stated: int, pax: dict[bytes, bytes], name: bytes) -> int:
     if size > SIZE_MAX:
         raise InvalidImageError(f"{printable(name)} has the size {size}.")
     return size
-
-
-def _is_modified(pax: dict[bytes, bytes], stated: bool) -> bool:  # noqa: FBT001 - a value
-    """Say whether the modification time is positive; nonsense is not."""
-    text = pax.get(b"mtime")
-    if text is None:
-        return stated
-    try:
-        return float(text) > 0
-    except ValueError:
-        return False
-
-
-def _decimal(pax: dict[bytes, bytes], key: bytes, otherwise: int) -> int:
-    text = pax.get(key)
-    if text is None:
-        return otherwise
-    if not text.isdigit() or len(text) > 20:
-        raise InvalidImageError(f"A PAX header has the {key.decode()} {text[:40]!r}.")
-    return int(text)
-
-
-def _pax_records(data: bytes) -> dict[bytes, bytes]:
-    """Split the records ``LENGTH KEY=VALUE`` of a PAX header, a line each; the last one wins."""
-    records = {}
-    position = 0
-    while position < len(data):
-        blank = data.find(b" ", position, position + 20)
-        digits = data[position:blank] if blank > 0 else b""
-        if not digits.isdigit():
-            raise InvalidImageError("A PAX header has a record without a length.")
-        end = position + int(digits)
-        if end > len(data) or end <= blank + 1 or data[end - 1 : end] != b"\n":
-            raise InvalidImageError("A PAX header has a record of a wrong length.")
-        key, equals, value = data[blank + 1 : end - 1].partition(b"=")
-        if not equals or not key:
-            raise InvalidImageError("A PAX header has a record without a key.")
-        if key.startswith(b"GNU.sparse."):
-            raise InvalidImageError("The layer has a sparse file, which is not supported.")
-        records[key] = value
-        position = end
-    return records
-
-
-def _refuse_global(records: dict[bytes, bytes]) -> None:
-    """A global header may carry comments, but nothing that changes members."""
-    for key in records:
-        if key in (b"path", b"linkpath", b"size", b"uid", b"gid") or b"xattr." in key:
-            raise InvalidImageError(f"A global PAX header sets {printable(key)} for all members.")
-
-
-def _xattrs(pax: dict[bytes, bytes], name: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    found = {}
-    for key, value in pax.items():
-        if key.startswith(_SCHILY):
-            found[key[len(_SCHILY) :]] = value
-        elif key.startswith(_LIBARCHIVE):
-            found.setdefault(*_libarchive_xattr(key, value))
-    if len(found) > XATTRS_MAX:
-        raise LimitError(f"{printable(name)} has {len(found)} extended attributes.")
-    for key, value in found.items():
-        if len(value) > XATTR_BYTES_MAX:
-            raise LimitError(
-                f"{printable(name)} has {len(value)} bytes in the attribute {printable(key)}."
-            )
-        if not key or b"\0" in key:
-            raise InvalidImageError(f"{printable(name)} has an extended attribute without a name.")
-    return tuple(found.items())
-
-
-def _libarchive_xattr(key: bytes, value: bytes) -> tuple[bytes, bytes]:
-    """Decode libarchive's own form: a quoted name and a base64 value."""
-    from urllib.parse import unquote_to_bytes  # rarely needed, and slow to load
-
-    try:
-        return unquote_to_bytes(key[len(_LIBARCHIVE) :]), base64.b64decode(
-            value + b"=" * (-len(value) % 4), validate=True
-        )
-    except binascii.Error as error:
-        raise InvalidImageError("A PAX header has an unreadable extended attribute.") from error

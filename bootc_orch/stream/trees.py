@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.gvariant import Dirmeta, Dirtree, Xattrs, encode_dirtree, encode_xattrs
-from bootc_orch.stream.objects import Attributes, ObjectStore
+from bootc_orch.stream.object_format import Attributes
+from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.selinux import XATTR_NAME, Labeler
 
 WHITEOUT = b".wh."

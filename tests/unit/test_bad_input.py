@@ -20,7 +20,8 @@ from bootc_orch.model.layout import Compression, classify
 from bootc_orch.model.manifest import ImageConfig, Manifest, image_timestamp
 from bootc_orch.stream.decompress import decompress
 from bootc_orch.stream.derived import LayerReport, import_derived_layer
-from bootc_orch.stream.objects import Mode, ObjectStore
+from bootc_orch.stream.object_format import Mode
+from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.paths import PathRules
 from bootc_orch.stream.tar import TarReader
 from bootc_orch.stream.trees import Directory, Trees

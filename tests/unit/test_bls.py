@@ -5,7 +5,8 @@ import pytest
 from bootc_orch.errors import StoreDamagedError, UsageError
 from bootc_orch.model.bls import BootEntry, BootLink
 from bootc_orch.model.os_release import OsRelease
-from bootc_orch.model.safe_text import escape_text, safe_stateroot
+from bootc_orch.model.safe_text import safe_stateroot
+from bootc_orch.model.text import escape_text
 
 LINK = f"/ostree/boot.1/default/{'a' * 64}/0"
 ENTRY = f"""\
