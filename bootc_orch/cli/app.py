@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "bootc_orch.cli.host",
     "upgrade": "bootc_orch.cli.update",
     "update": "bootc_orch.cli.update",
+    "auto-update": "bootc_orch.cli.update",
     "switch": "bootc_orch.cli.update",
     "rollback": "bootc_orch.cli.host",
     "edit": "bootc_orch.cli.host",

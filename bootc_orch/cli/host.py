@@ -288,7 +288,6 @@ def edit(
     """Change spec.image or spec.bootOrder of the host's document, and carry the change out."""
     from bootc_orch.cli.edit import edited_spec
     from bootc_orch.cli.host_options import say_transaction, transaction_options
-    from bootc_orch.ops.bound import BoundMode
     from bootc_orch.ops.edit import plan_edit
     from bootc_orch.ops.rollback import rollback as roll_back
     from bootc_orch.ops.status import read_host
@@ -311,18 +310,7 @@ def edit(
             timeout = lock_timeout(wait)
             roll_back(opened, progress, discard_staged=discard_staged, lock_timeout=timeout)
             return
-        options = transaction_options(
-            authfile=None,
-            anonymous=False,
-            cert_dir=None,
-            insecure=False,
-            jobs=None,
-            retries=None,
-            retry_delay=None,
-            offline=False,
-            wait=wait,
-            bound=BoundMode.PULL,
-        )
+        options = transaction_options(wait=wait)
         wanted = Wanted(plan.image, plan.image, force=True)
         result = run_transaction(opened, wanted, options, progress)
     say_transaction(result)

@@ -15,7 +15,6 @@ from bootc_orch.errors import ToolError
 
 if TYPE_CHECKING:
     from bootc_orch.model.kargs import KargsEdit
-    from bootc_orch.ops.bound import BoundMode, BoundOptions
     from bootc_orch.ops.transaction import Result, TransactionOptions
     from bootc_orch.tools.sysroot import Sysroot
 
@@ -84,20 +83,20 @@ def refuse_soft_reboot(value: str | None) -> None:
 
 def transaction_options(
     *,
-    authfile: Path | None,
-    anonymous: bool,
-    cert_dir: Path | None,
-    insecure: bool,
-    jobs: int | None,
-    retries: int | None,
-    retry_delay: float | None,
-    offline: bool,
-    wait: float | None,
-    bound: BoundMode,
+    authfile: Path | None = None,
+    anonymous: bool = False,
+    cert_dir: Path | None = None,
+    insecure: bool = False,
+    jobs: int | None = None,
+    retries: int | None = None,
+    retry_delay: float | None = None,
+    offline: bool = False,
+    wait: float | None = None,
+    bound: str = BoundChoice.PULL,
     hooks: list[Path] | None = None,
 ) -> TransactionOptions:
     """Combine the options of the command line with the configuration."""
-    from bootc_orch.ops.bound import BoundOptions
+    from bootc_orch.ops.bound import BoundMode, BoundOptions
     from bootc_orch.ops.hooks import DIRECTORIES
     from bootc_orch.ops.transaction import TransactionOptions
 
@@ -112,7 +111,7 @@ def transaction_options(
     )
     chosen = config()
     bound_options: BoundOptions = BoundOptions(
-        mode=bound,
+        mode=BoundMode(bound),
         jobs=first_given(jobs, chosen.jobs, None),
         retries=first_given(retries, chosen.retries, None),
         retry_delay=first_given(retry_delay, chosen.retry_delay, None),

@@ -115,7 +115,6 @@ def to_filesystem(
     verbose: Verbose = False,
 ) -> None:
     """Install into ROOT; partitions and filesystems are made by other tools."""
-    from bootc_orch.ops.bound import BoundMode
     from bootc_orch.ops.install import InstallRequest, install
     from bootc_orch.ops.switch import install_references
 
@@ -135,7 +134,7 @@ def to_filesystem(
         retry_delay=retry_delay,
         offline=offline,
         wait=wait,
-        bound=BoundMode(bound_images),
+        bound=bound_images,
     )
     request = InstallRequest(
         root=root,

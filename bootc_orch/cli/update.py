@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +38,7 @@ from bootc_orch.cli.options import (
     RetryDelay,
     SysrootOption,
     Verbose,
+    config,
     exclusive,
 )
 from bootc_orch.cli.output import say, say_result
@@ -49,6 +51,15 @@ if TYPE_CHECKING:
     from bootc_orch.tools.sysroot import Sysroot
 
 app = typer.Typer(add_completion=False)
+
+
+class Policy(StrEnum):
+    """The values of ``--policy``."""
+
+    CHECK = "check"
+    STAGE = "stage"
+    APPLY = "apply"
+
 
 Unchanged77 = Annotated[
     bool, typer.Option("--unchanged-exit-77", help="Exit with 77 if there is nothing new.")
@@ -99,7 +110,6 @@ def upgrade(
     verbose: Verbose = False,
 ) -> None:
     """Bring in the newest version of the image that the system follows, for the next boot."""
-    from bootc_orch.ops.bound import BoundMode
     from bootc_orch.ops.upgrade import followed, plan_upgrade
 
     refuse_soft_reboot(soft_reboot)
@@ -116,7 +126,7 @@ def upgrade(
         retry_delay=retry_delay,
         offline=offline,
         wait=wait,
-        bound=BoundMode(bound_images),
+        bound=bound_images,
         hooks=hooks,
     )
     opened = open_sysroot(sysroot, writing=not plan)
@@ -135,6 +145,34 @@ def upgrade(
         changed = _run(opened, wanted, options, progress_fd, apply=apply)
     if unchanged_exit_77 and not changed:
         raise typer.Exit(NothingToDo.exit_code)
+
+
+@app.command("auto-update")
+def auto_update(
+    *,
+    policy: Annotated[
+        Policy | None,
+        typer.Option(
+            "--policy", help="What to do about a newer version; default: the configuration's."
+        ),
+    ] = None,
+    sysroot: SysrootOption = Path("/"),
+    wait: LockTimeout = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Look for a newer version, stage it, or reboot into it, as the policy says; for timers."""
+    from bootc_orch.ops.upgrade import followed, plan_upgrade
+
+    chosen = policy or Policy(config().policy or Policy.STAGE)
+    options = transaction_options(wait=wait)
+    opened = open_sysroot(sysroot, writing=True)
+    wanted = plan_upgrade(followed(opened, opened.deployments()))
+    if chosen is Policy.CHECK:
+        _check(opened, wanted, options, None)
+    else:
+        _run(opened, wanted, options, None, apply=chosen is Policy.APPLY)
 
 
 @app.command()
@@ -178,7 +216,6 @@ def switch(
     """Follow another image from now on; a system that follows an ostree branch moves to images."""
     from dataclasses import replace
 
-    from bootc_orch.ops.bound import BoundMode
     from bootc_orch.ops.switch import forget_refspec, is_unchanged, parse_transport, plan_switch
     from bootc_orch.ops.transaction import require_current
 
@@ -193,7 +230,7 @@ def switch(
         retry_delay=retry_delay,
         offline=offline,
         wait=wait,
-        bound=BoundMode(bound_images),
+        bound=bound_images,
         hooks=hooks,
     )
     opened = open_sysroot(sysroot, writing=not plan)
@@ -274,7 +311,6 @@ def deploy(
     from dataclasses import replace
 
     from bootc_orch.model.reference import OstreeImageReference
-    from bootc_orch.ops.bound import BoundMode
     from bootc_orch.ops.switch import parse_transport, plan_switch
     from bootc_orch.ops.transaction import Wanted
 
@@ -304,7 +340,7 @@ def deploy(
         retry_delay=retry_delay,
         offline=offline,
         wait=wait,
-        bound=BoundMode(bound_images),
+        bound=bound_images,
         hooks=hooks,
     )
     opened = open_sysroot(sysroot, writing=not plan)
