@@ -1,7 +1,7 @@
 """The OS images that are booted, and the app images they are bound to, in one OCI layout each.
 
-``v1``, ``v2`` and ``v3`` are versions of one system with this program in it; ``v1-composefs`` and
-``v2-composefs`` the same with composefs switched on.
+``v1`` and ``v2`` are versions of one system with this program in it; ``v1-composefs`` and
+``v2-composefs`` are the same with composefs switched on, and ``plain`` is bound to no app image.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ def build_images(directory: Path) -> Images:
     base = add_file(images.os, root / "root.tar", LAYER)
     composefs = add_file(images.os, root / "composefs.tar", LAYER)
     program = _layer(images.os, _program_tree(images.program))
+    plain = _layer(images.os, _configuration_tree(work / "plain", 0))
+    add_image(images.os, "plain", [base, program, plain], labels=LABELS)
     for number in (1, 2):
         version = _layer(images.os, _version_tree(work / f"v{number}", number))
         labels = {**LABELS, "org.opencontainers.image.version": str(number)}
@@ -105,14 +107,20 @@ def _program_tree(tree: Path) -> Path:
     return tree
 
 
-def _version_tree(tree: Path, number: int) -> Path:
-    """What changes from version to version: configuration, state, the app that is bound."""
+def _configuration_tree(tree: Path, number: int) -> Path:
+    """What changes from version to version: configuration, kernel arguments, a file."""
     _write(tree, "usr/share/demo/version", f"{number}\n")
     _write(tree, "etc/demo/untouched.conf", f"from image {number}\n")
     _write(tree, "etc/demo/edited.conf", f"from image {number}\n")
     _write(tree, "usr/lib/bootc/kargs.d/10-demo.toml", f'kargs = ["demo.version={number}"]\n')
     if number > 1:
         _write(tree, f"etc/demo/new-in-{number}.conf", "new\n")
+    return tree
+
+
+def _version_tree(tree: Path, number: int) -> Path:
+    """The same, and the app image that the version is bound to."""
+    _configuration_tree(tree, number)
     unit = APP_UNIT.format(image=f"{REGISTRY}/app:v{number}")
     _write(tree, "usr/share/containers/systemd/app.container", unit)
     link = tree / "usr/lib/bootc/bound-images.d/app.container"

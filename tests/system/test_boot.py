@@ -16,6 +16,20 @@ bootc-orch install to-filesystem {root} --source-imgref oci:{os}:{tag} \
     --target-imgref 127.0.0.1:5000/os:{tag} --root-mount-spec LABEL=root \
     --karg console=ttyS0 --bound-images pull --skip-finalize
 """
+INSTALL_PLAIN = """\
+ostree admin init-fs --modern {root}
+ostree admin os-init --sysroot={root} default
+repo={root}/ostree/repo
+ostree config --repo=$repo set sysroot.bootloader none
+ostree config --repo=$repo set sysroot.bootprefix true
+ostree config --repo=$repo set sysroot.readonly true
+bootc-orch image pull $repo ostree-unverified-image:oci:{os}:plain
+commit=$(ostree --repo=$repo rev-parse $(ostree --repo=$repo refs --list ostree/container/image))
+ostree commit --repo=$repo --branch=debian/forky --tree=ref=$commit
+bootc-orch image remove --repo $repo oci:{os}:plain
+ostree admin deploy --sysroot={root} --os=default \
+    --karg=root=LABEL=root --karg=rw --karg=console=ttyS0 debian/forky
+"""
 FACTS = {
     "state": "systemctl is-system-running --wait; systemctl --failed --no-legend",
     "cmdline": "cat /proc/cmdline",
@@ -165,3 +179,54 @@ def test_install_upgrade_and_rollback_boot(laboratory: Laboratory, suffix: str) 
     for facts in (first, second, third):
         is_composefs = facts["root"].text.split()[:2] == ["overlay", "composefs"]
         assert is_composefs == bool(suffix)
+
+
+def test_a_plain_ostree_system_moves_to_images_and_back(laboratory: Laboratory) -> None:
+    disk = Disk.create(laboratory.directory / "disk-migration")
+    plain = {
+        name: FACTS[name] for name in ("state", "cmdline", "status", "admin", "version", "etc")
+    }
+    with disk.mounted() as root:
+        laboratory.installer.run(
+            INSTALL_PLAIN.format(root=root, os=laboratory.images.os), binds=[root]
+        )
+
+    first = run(
+        laboratory,
+        disk,
+        "1",
+        **plain,
+        change=CHANGE_STATE,
+        upgrade="bootc-orch upgrade",
+        switch="bootc-orch switch 127.0.0.1:5000/os:v2",
+        staged="bootc-orch status --json",
+    )
+    assert first["state"].text.split() == ["running"]
+    entry = first["status"].json()["status"]["booted"]
+    assert (entry["image"], entry["refspec"]) == (None, "debian/forky")
+    assert first["status"].json()["status"]["type"] is None
+    assert "follows the ostree branch debian/forky" in first["upgrade"].text
+    assert "Queued for next boot" in first["switch"].text
+    staged = first["staged"].json()["status"]["staged"]
+    assert staged["image"]["version"] == "2"
+
+    second = run(laboratory, disk, "2", **FACTS, rollback="bootc-orch rollback")
+    assert_healthy(second, 2)
+    assert booted(second)["checksum"] == staged["ostree"]["checksum"]
+    assert etc(second) == {
+        "edited.conf": "mine",
+        "local.conf": "mine",
+        "new-in-2.conf": "new",
+        "untouched.conf": "from image 2",
+    }
+    assert second["var"].text == "kept\n"
+    rollback = second["status"].json()["status"]["rollback"]
+    assert (rollback["refspec"], rollback["ostree"]) == ("debian/forky", entry["ostree"])
+    assert "Next boot: rollback deployment" in second["rollback"].text
+
+    third = run(laboratory, disk, "3", **plain, var=FACTS["var"])
+    assert third["state"].text.split() == ["running"]
+    assert third["status"].json()["status"]["booted"]["ostree"] == entry["ostree"]
+    assert third["version"].text == "0\n"
+    assert etc(third)["edited.conf"] == "mine"
+    assert third["var"].text == "kept\n"
