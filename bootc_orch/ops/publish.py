@@ -58,6 +58,11 @@ def publish(publication: Publication, trees: Trees, staging: Staging, repo: Repo
         CommandError: ostree refused; the image's ref is as it was.
         StorageIOError: something could not be flushed to the disk.
     """
+    with repo.pruning_held_off():
+        _publish(publication, trees, staging, repo)
+
+
+def _publish(publication: Publication, trees: Trees, staging: Staging, repo: Repo) -> None:
     new = publication.new_layers
     present = {ref: commit for ref, commit in publication.layers.items() if ref not in new}
     try:
@@ -84,15 +89,16 @@ def publish_layers(layers: Mapping[str, str], staging: Staging, repo: Repo) -> N
         StorageIOError: something could not be flushed to the disk.
     """
     repo.sync()
-    with _moving(staging.store, repo.path) as moves:
-        for commit in layers.values():
-            moves.add_tree(commit)
-        repo.sync()
-        for commit in layers.values():
-            moves.add_commit(commit)
-    for ref, commit in layers.items():
-        staging.set_ref(ref, commit)
-    _take_refs(layers, staging, repo)
+    with repo.pruning_held_off():
+        with _moving(staging.store, repo.path) as moves:
+            for commit in layers.values():
+                moves.add_tree(commit)
+            repo.sync()
+            for commit in layers.values():
+                moves.add_commit(commit)
+        for ref, commit in layers.items():
+            staging.set_ref(ref, commit)
+        _take_refs(layers, staging, repo)
 
 
 def _take_refs(refs: Iterable[str], staging: Staging, repo: Repo) -> None:

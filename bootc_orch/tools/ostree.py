@@ -5,8 +5,14 @@ Source of the command lines: ostree 2022.7 to 2026.4.
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import re
-from collections.abc import Collection, Sequence
+import struct
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +20,7 @@ from typing import Self
 
 from bootc_orch.errors import (
     CommandError,
+    LockedError,
     OrchError,
     ReadOnlyError,
     SpaceError,
@@ -43,6 +50,9 @@ _COMPLAINTS: tuple[tuple[type[OrchError], str, tuple[str, ...]], ...] = (
         ("Corrupted ", "No such metadata object", "Couldn't find file object"),
     ),
 )
+# As long as ostree itself waits for its lock.
+LOCK_TIMEOUT_SECONDS = 300.0
+LOCK_POLL_SECONDS = 0.02
 # Deleting takes one process; this many refs stay far below the limit of an argument list.
 REFS_PER_CALL = 200
 
@@ -93,6 +103,25 @@ class Repo(Objects):
         """Delete every object that no ref needs; parents of commits are not kept for their sake."""
         return _parse_pruned(self._run("prune", "--refs-only", "--depth=0").text)
 
+    @contextmanager
+    def pruning_held_off(self, *, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
+        """Let no ``ostree prune``, whoever runs it, delete objects while the block gives them refs.
+
+        It is ostree's own lock, which a prune takes exclusively and a transaction shares.
+
+        Raises:
+            LockedError: a prune did not end in *timeout* seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while (descriptor := _share_lock(self.path / ".lock")) is None:
+            if time.monotonic() >= deadline:
+                raise LockedError(f"Objects of {self.path} are being pruned.", path=str(self.path))
+            time.sleep(LOCK_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
     def pull_local(
         self, source: Path, revisions: Sequence[str], *, verify_bindings: bool = True
     ) -> None:
@@ -129,6 +158,26 @@ def explained(error: CommandError, repo: Path) -> OrchError:
     return error
 
 
+def _share_lock(path: Path) -> int | None:
+    """Return a descriptor that holds a read lock on *path*; None while it is locked exclusively.
+
+    Source: ``struct flock`` and open file description locks in fcntl(2), as libglnx uses them.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    try:
+        lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock + bytes(-len(lock) % 8))
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return None
+        raise
+    if os.fstat(descriptor).st_nlink:
+        return descriptor
+    os.close(descriptor)  # removed by its last exclusive owner, as some versions do
+    return None
+
+
 @cache
 def ostree_version() -> tuple[int, int]:
     """The version of the ostree program, year and number.
@@ -151,7 +200,6 @@ def sync_filesystem(path: Path) -> None:
         StorageIOError: it could not be written, or *path* cannot be opened.
     """
     import ctypes
-    import os
 
     libc = ctypes.CDLL(None, use_errno=True)
     try:
