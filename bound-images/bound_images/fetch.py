@@ -16,6 +16,9 @@ from bound_images.rootfs import Root
 from bound_images.settings import SyncOptions
 from bound_images.store import ImageStore
 
+# Under this name an image is kept that another one has taken the name of.
+KEPT = "localhost/bound-images/kept"
+KEPT_LENGTH = 12
 _BLOB_LINE = re.compile(r"Copying blob (?:sha256:)?([0-9a-f]{12,64})")
 
 
@@ -60,9 +63,13 @@ class Fetcher:
     def _apply(self, planned: PlannedImage) -> None:
         if planned.action is Action.KEEP:
             return
+        if planned.replaces is not None:
+            # Other roots may still need the image that loses its name.
+            self._store.tag(planned.replaces, f"{KEPT}:{planned.replaces[:KEPT_LENGTH]}")
         if planned.action is Action.FETCH:
             self._fetch(planned)
-        self._name(planned)
+        else:
+            self._name(planned)
 
     def _name(self, planned: PlannedImage) -> None:
         """Have the canonical name stand for the image; podman gives digests only by a pull."""
@@ -86,20 +93,28 @@ class Fetcher:
         if not image.place.startswith(f"{DOCKER}://"):
             self._copy(image, on_line)
             return
-        options = image.image.options
-        version = self._store.podman_version
-        found = self._store.pull(
-            image.place.removeprefix(f"{DOCKER}://"),
-            options=[*image.access.arguments, *pull_arguments(options, version)],
-            global_options=global_arguments(options, version, root=self._root),
-            on_line=on_line,
-            timeout=self._settings.timeout,
-        )
+        if image.current and self._pull(image, image.canonical, on_line) == image.image_id:
+            return
+        # The name has moved meanwhile, or a lock file says what it is to stand for.
+        found = self._pull(image, image.place.removeprefix(f"{DOCKER}://"), on_line)
         if found != image.image_id:
             raise MismatchError(
                 f"podman pulled another image than {image.canonical} stands for.",
                 details=f"expected: {image.image_id}\npulled:   {found}",
             )
+        if "@" not in image.canonical:
+            self._store.tag(image.image_id, image.canonical)
+
+    def _pull(self, image: ResolvedImage, name: str, on_line: Callable[[str], None]) -> str:
+        options = image.image.options
+        version = self._store.podman_version
+        return self._store.pull(
+            name,
+            options=[*image.access.arguments, *pull_arguments(options, version)],
+            global_options=global_arguments(options, version, root=self._root),
+            on_line=on_line,
+            timeout=self._settings.timeout,
+        )
 
     def _copy(self, image: ResolvedImage, on_line: Callable[[str], None]) -> None:
         self._store.copy_in(

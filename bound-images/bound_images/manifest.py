@@ -38,6 +38,11 @@ class Blob:
     size: int
     platform: tuple[str, str, str] = ("", "", "")
 
+    @property
+    def hex(self) -> str:
+        """The digest without the algorithm."""
+        return self.digest.removeprefix("sha256:")
+
     @classmethod
     def from_json(cls, data: Any) -> Blob:  # noqa: ANN401 - whatever JSON holds
         """Read a descriptor.

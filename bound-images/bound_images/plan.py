@@ -32,11 +32,13 @@ class PlannedImage:
         resolved: The image.
         action: What to do.
         fetch: The layers to transfer.
+        replaces: The id of the image that its name stands for until now, None if for none.
     """
 
     resolved: ResolvedImage
     action: Action
-    fetch: tuple[Blob, ...]
+    fetch: tuple[Blob, ...] = ()
+    replaces: str | None = None
 
     @property
     def bytes(self) -> int:
@@ -93,12 +95,14 @@ def plan_sync(
     ids = {image.image_id for image in stored}
 
     def planned(image: ResolvedImage) -> PlannedImage:
+        owner = owners.get(image.canonical)
+        old = owner if owner != image.image_id else None
         if image.image_id not in ids:
-            return PlannedImage(image, Action.FETCH, _missing(image, present_layers))
+            return PlannedImage(image, Action.FETCH, _missing(image, present_layers), old)
         if image.image_id not in trusted:
-            return PlannedImage(image, Action.CHECK, ())
-        known = owners.get(image.canonical) == image.image_id
-        return PlannedImage(image, Action.KEEP if known else Action.NAME, ())
+            return PlannedImage(image, Action.CHECK, replaces=old)
+        action = Action.KEEP if owner == image.image_id else Action.NAME
+        return PlannedImage(image, action, replaces=old)
 
     return SyncPlan(tuple(map(planned, resolved)))
 

@@ -39,6 +39,8 @@ class Planner:
         self._progress = progress
         self._failures = failures
         self._stored = session.store.images() if session.store else ()
+        # Without a store nothing is compared, and an export wants all documents.
+        self._ids = {i.image_id for i in self._stored} if session.store else None
 
     def plan(self, bound: Iterable[BoundImage], pinned: Record | None) -> SyncPlan:
         """Resolve and compare.
@@ -82,7 +84,9 @@ class Planner:
         self._progress(Event(image.key, State.RESOLVING))
         try:
             if pinned is None:
-                found = self._by_policy(image) or self._not_newer(self._resolver.resolve(image))
+                found = self._by_policy(image) or self._not_newer(
+                    self._resolver.resolve(image, stored=self._ids)
+                )
             else:
                 found = self._pinned(image, pinned)
         except BoundImagesError as error:
@@ -103,7 +107,7 @@ class Planner:
         for stored in self._stored:
             if stored.image_id == entry.image_id:
                 return self._resolver.in_store(image, stored.image_id, entry.digest)
-        return self._resolver.resolve(image, digest=entry.digest)
+        return self._resolver.resolve(image, digest=entry.digest, stored=self._ids)
 
     def _by_policy(self, image: BoundImage) -> ResolvedImage | None:
         """Return what is in the store where ``Policy=missing`` or ``never`` is content with it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from bound_images.access import Access, AccessBroker
@@ -14,6 +14,7 @@ from bound_images.errors import (
     ToolError,
 )
 from bound_images.manifest import Blob, Index, Manifest, digest_of, parse_config, parse_manifest
+from bound_images.options import Policy
 from bound_images.programs import Arg, Runner
 from bound_images.pullargs import Platform
 from bound_images.reference import DOCKER, ImageName, transport_of
@@ -39,18 +40,20 @@ class ResolvedImage:
         diff_ids: Digest of each layer unpacked.
         created: When it was built, as its configuration says.
         documents: The bytes of the index or manifest, of the manifest for this platform, and of
-            the configuration, as the source has them.
+            the configuration, as the source has them; empty where they were not all fetched.
+        current: Whether the canonical name stood for the image when its source was asked.
     """
 
     image: BoundImage
     place: str
     access: Access
     digest: str
-    image_id: str
+    image_id: str = ""
     layers: tuple[Blob, ...] = ()
     diff_ids: tuple[str, ...] = ()
     created: str = ""
     documents: tuple[bytes, ...] = ()
+    current: bool = False
 
     @property
     def canonical(self) -> str:
@@ -101,12 +104,20 @@ class Resolver:
         except (ValueError, TypeError, KeyError) as error:
             raise InvalidImageError(f"The tags of {name.repository} cannot be read.") from error
 
-    def resolve(self, image: BoundImage, *, digest: str | None = None) -> ResolvedImage:
+    def resolve(
+        self,
+        image: BoundImage,
+        *,
+        digest: str | None = None,
+        stored: Collection[str] | None = None,
+    ) -> ResolvedImage:
         """Return what *image* stands for now.
 
         Args:
             image: The bound image.
             digest: The digest that it must have, where a lock file pins it.
+            stored: The ids of all images in the store that it is for.  Where they leave nothing
+                to compare, the configuration is not fetched; None to fetch it always.
 
         Raises:
             BoundImagesError: it cannot be found out; the class says why.
@@ -119,7 +130,7 @@ class Resolver:
                 path=image.sources[0],
             )
         try:
-            return self._resolve(image, digest)
+            return self._resolve(image, digest, stored)
         except BoundImagesError as error:
             error.locate(image=image.reference, path=image.sources[0])
             raise
@@ -137,7 +148,9 @@ class Resolver:
             image_id=image_id,
         )
 
-    def _resolve(self, image: BoundImage, digest: str | None) -> ResolvedImage:
+    def _resolve(
+        self, image: BoundImage, digest: str | None, stored: Collection[str] | None
+    ) -> ResolvedImage:
         access = self._broker.access(image.reference, image.options)
         place = self._source.locate(image.canonical, image.reference)
         if digest is not None:
@@ -149,34 +162,42 @@ class Resolver:
                 f"{image.reference} is no longer what the lock file says.",
                 details=f"recorded: {digest}\nfound:    {found}",
             )
-        config_data = self._inspect(place, access, image, config=True)
-        config = parse_config(config_data, what=image.reference)
-        manifest, manifest_data = self._manifest(top, place, access, image, config.image_id)
-        return ResolvedImage(
+        resolved = ResolvedImage(
             image=image,
             place=_pinned(place, found),
             access=access,
             digest=found,
+            current=digest is None,
+        )
+        document = parse_manifest(top, what=image.reference)
+        if isinstance(document, Manifest) and _needs_no_config(image, document, stored):
+            return replace(resolved, image_id=document.config.hex, layers=document.layers)
+        config_data = self._inspect(resolved.place, access, image, config=True)
+        config = parse_config(config_data, what=image.reference)
+        manifest, data = self._manifest(document, top, resolved, config.image_id)
+        return replace(
+            resolved,
             image_id=config.image_id,
             layers=manifest.layers if manifest else (),
             diff_ids=config.diff_ids,
             created=config.created,
-            documents=(top, manifest_data, config_data),
+            documents=(top, data, config_data),
         )
 
     def _manifest(
-        self, top: bytes, place: str, access: Access, image: BoundImage, image_id: str
+        self, document: Manifest | Index, top: bytes, resolved: ResolvedImage, image_id: str
     ) -> tuple[Manifest | None, bytes]:
         """Return the manifest whose configuration has *image_id*, parsed and as it is."""
-        document = parse_manifest(top, what=image.reference)
         if isinstance(document, Manifest):
             return document, top
+        image = resolved.image
+        if not resolved.place.startswith(f"{DOCKER}://"):
+            return None, b""
         for candidate in _candidates(document, Platform.of(image.options)):
-            if not place.startswith("docker://"):
-                break
-            data = self._inspect(_pinned(place, candidate.digest), access, image)
+            place = _pinned(resolved.place, candidate.digest)
+            data = self._inspect(place, resolved.access, image)
             manifest = parse_manifest(data, what=image.reference)
-            if isinstance(manifest, Manifest) and manifest.config.digest == f"sha256:{image_id}":
+            if isinstance(manifest, Manifest) and manifest.config.hex == image_id:
                 return manifest, data
         return None, b""
 
@@ -199,9 +220,16 @@ class Resolver:
         return with_retries(once, image.options, self._options, sleep=self._runner.sleep)
 
 
+def _needs_no_config(image: BoundImage, manifest: Manifest, stored: Collection[str] | None) -> bool:
+    """Say whether the manifest tells all that a plan needs; it names the id of the image."""
+    if stored is None or image.options.wanted_policy is Policy.NEWER:
+        return False
+    return not stored or manifest.config.hex in stored
+
+
 def _pinned(place: str, digest: str) -> str:
     """Return *place* with the digest in place of a tag; only registries can be asked that way."""
-    if not place.startswith("docker://"):
+    if not place.startswith(f"{DOCKER}://"):
         return place
     name = ImageName.parse(place)
     return f"docker://{name.at(digest)}"
