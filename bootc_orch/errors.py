@@ -7,8 +7,14 @@ Source of the statuses: ``sysexits.h``.
 
 from __future__ import annotations
 
+import errno
 import os
+from pathlib import Path
 from typing import ClassVar, Self
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 class OrchError(Exception):
@@ -194,6 +200,12 @@ class CommandError(OrchError):
         self.stderr = stderr
 
 
+class ResourceError(OrchError):
+    """The operating system has no more processes, files or memory for this program."""
+
+    kind = "internal"
+
+
 class InternalError(OrchError):
     """An unexpected exception: a bug in this program."""
 
@@ -211,6 +223,42 @@ class NothingToDo(OrchError):  # noqa: N818 - an answer asked for by --unchanged
 
     exit_code = os.EX_NOPERM
     kind = "unchanged"
+
+
+def from_os_error(error: OSError, *, place: Path | None = None) -> OrchError:
+    """Return the error that stands for a failed system call.
+
+    Args:
+        error: What was raised.
+        place: Where something was being written, for an error that names no file.
+    """
+    if error.errno is None:
+        return InternalError(error)
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
+    where = path or (str(place) if place else None)
+    summary = f"{where}: {error.strerror}." if where else f"{error.strerror}."
+    if error.errno in _NO_SPACE:
+        hint = "Free some space, then try again."
+        return SpaceError(summary, hint=hint, details=_free_space(place), path=where)
+    if error.errno in _NOT_WRITABLE:
+        return ReadOnlyError(summary, path=where)
+    if error.errno == errno.EIO:
+        return StorageIOError(summary, path=where)
+    if error.errno in _RESOURCES:
+        return ResourceError(summary, hint="Raise the limits of processes, files and memory.")
+    return OrchError(summary, path=where) if where else InternalError(error)
+
+
+def _free_space(place: Path | None) -> str | None:
+    """Say how much is free at *place*: bytes may be plenty where inodes are gone."""
+    if place is None:
+        return None
+    try:
+        status = os.statvfs(place)
+    except OSError:
+        return None
+    free = status.f_bavail * status.f_frsize
+    return f"{free} bytes and {status.f_favail} inodes are free below {place}"
 
 
 def _evidence(argv: tuple[str, ...], stderr: str) -> str:

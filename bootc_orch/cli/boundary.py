@@ -5,9 +5,7 @@ Source of the statuses: ``sysexits.h``, and 128 and the signal's number for an i
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,10 +21,8 @@ from bootc_orch.errors import (
     InternalError,
     NothingToDo,
     OrchError,
-    ReadOnlyError,
-    SpaceError,
-    StorageIOError,
     UsageError,
+    from_os_error,
 )
 from bootc_orch.model.text import escape_text
 
@@ -35,15 +31,6 @@ logger = logging.getLogger(__name__)
 # Where the parser's own complaints begin; they are not part of Typer's interface by this name.
 ParserError: type[Exception] = typer.BadParameter.__mro__[2]
 MESSAGE_CHARACTERS = 4096
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
-RESOURCES = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
-
-
-class ResourceError(OrchError):
-    """The operating system has no more processes, files or memory for this program."""
-
-    kind = "internal"
 
 
 class InterruptionError(OrchError):
@@ -117,7 +104,7 @@ def as_orch_error(error: BaseException) -> OrchError:
         case KeyboardInterrupt():
             return InterruptionError(f"interrupted by {_signal_of(error).name}.")
         case OSError():
-            return _from_os_error(error)
+            return from_os_error(error)
         case _:
             return InternalError(error)
 
@@ -152,22 +139,6 @@ def to_json(error: OrchError, *, status: int) -> dict[str, Any]:
 
 def _signal_of(error: KeyboardInterrupt) -> signal.Signals:
     return signal.Signals(error.number if isinstance(error, Interrupted) else signal.SIGINT)
-
-
-def _from_os_error(error: OSError) -> OrchError:
-    if error.errno is None:
-        return InternalError(error)
-    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
-    summary = f"{path}: {error.strerror}." if path else f"{error.strerror}."
-    if error.errno in NO_SPACE:
-        return SpaceError(summary, hint="Free some space, then try again.", path=path)
-    if error.errno in NOT_WRITABLE:
-        return ReadOnlyError(summary, path=path)
-    if error.errno == errno.EIO:
-        return StorageIOError(summary, path=path)
-    if error.errno in RESOURCES:
-        return ResourceError(summary, hint="Raise the limits of processes, files and memory.")
-    return OrchError(summary, path=path) if path else InternalError(error)
 
 
 def _parser_message(error: BaseException) -> str:

@@ -9,7 +9,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from bootc_orch.errors import LockedError, NotFoundError, OrchError, StoreDamagedError
+from bootc_orch.errors import (
+    LockedError,
+    NotFoundError,
+    OrchError,
+    StoreDamagedError,
+    from_os_error,
+)
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.layout import LayerKind
 from bootc_orch.model.reference import ImageReference, OstreeImageReference, Transport
@@ -118,6 +124,9 @@ def _pull(
                 return _bring(plan, source, staging, repo, reference, options, progress)
         except OrchError as error:
             raise error.locate(image=str(reference.image)) from error
+        except OSError as error:
+            problem = from_os_error(error, place=repo.path)
+            raise problem.locate(image=str(reference.image)) from error
 
 
 def _bring(
