@@ -24,7 +24,7 @@ from bootc_orch.ops.store import (
     MANIFEST_KEY,
     with_verified,
 )
-from bootc_orch.stream.derived import LayerReport, summarize_filtered
+from bootc_orch.stream.layer_report import LayerReport, summarize_filtered
 from bootc_orch.stream.trees import Directory, Trees
 from bootc_orch.tools.ostree import Repo
 

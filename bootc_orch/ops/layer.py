@@ -13,8 +13,9 @@ from bootc_orch.model.gvariant import Commit, Variant
 from bootc_orch.model.layout import LayerKind, PlannedLayer
 from bootc_orch.ops.policy_tree import allows_nonusr, load_labeler, needed_contents
 from bootc_orch.ops.store import IMPORTER_KEY
-from bootc_orch.stream.derived import LayerReport, import_derived_layer
+from bootc_orch.stream.derived import import_derived_layer
 from bootc_orch.stream.encapsulated import chunk_commit, import_ostree_layer
+from bootc_orch.stream.layer_report import LayerReport
 from bootc_orch.stream.layer_stream import LayerStream
 from bootc_orch.stream.paths import PathRules
 from bootc_orch.stream.selinux import Labeler

@@ -11,13 +11,13 @@ filter (what is kept, where it goes, modified hard links of the image's own repo
 from __future__ import annotations
 
 import stat
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bootc_orch.errors import InvalidImageError, OrchError
 from bootc_orch.model.gvariant import Dirmeta, Xattrs, decode_xattrs, encode_xattrs
 from bootc_orch.model.text import printable
+from bootc_orch.stream.layer_report import LayerReport
 from bootc_orch.stream.object_format import Attributes
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.paths import REPOSITORY, Filtered, Parts, PathRules, split
@@ -43,31 +43,11 @@ from bootc_orch.stream.trees import (
     with_label,
 )
 
-SHOWN_PATHS = 3
 _AUFS = b".wh..wh."
 _SELINUX = b"security.selinux"
 _IMA = b"security.ima"
 LINK_BYTES_MAX = 4095
 _DIRECTORIES_ONLY = frozenset(((b"usr",), (b"usr", b"etc")))
-
-
-@dataclass(slots=True)
-class LayerReport:
-    """What is worth telling of a derived layer.
-
-    Attributes:
-        filtered: How many entries were left out, by kind.
-        examples: The first `SHOWN_PATHS` paths of each kind.
-        counted: How many entries are setuid or setgid files, or carried a SELinux label.
-        directories: Paths of the directories that the layer describes itself, absolute.
-        moved_var: Whether anything went from ``/var`` to ``/usr/share/factory/var``.
-    """
-
-    filtered: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-    counted: Counter[str] = field(default_factory=Counter)
-    directories: set[bytes] = field(default_factory=set)
-    moved_var: bool = False
 
 
 @dataclass(slots=True)
@@ -178,18 +158,11 @@ class _Builder:
         """Return where *parts* goes, or count it as filtered."""
         placed = self._rules.place(parts)
         if isinstance(placed, Filtered):
-            self._count_filtered(placed.kind, parts)
+            self.report.count_filtered(placed.kind, b"/".join(parts))
             return None
         if placed is not parts and parts[0] == b"var":
             self.report.moved_var = True
         return placed
-
-    def _count_filtered(self, kind: bytes, parts: Parts) -> None:
-        name = printable(kind)
-        self.report.filtered[name] += 1
-        examples = self.report.examples.setdefault(name, [])
-        if len(examples) < SHOWN_PATHS:
-            examples.append(printable(b"/".join(parts)))
 
     def _parent(self, placed: Parts, member: Member) -> _Node:
         node = self._nodes.get(placed[:-1])
@@ -309,7 +282,7 @@ class _Builder:
     def _set_aside(self, parts: Parts, member: Member) -> None:
         """Keep an object of the image's own repository for links to it that were modified."""
         if not member.modified:
-            self._count_filtered(parts[0], parts)
+            self.report.count_filtered(parts[0], b"/".join(parts))
         xattrs = encode_xattrs(self._xattrs(member))
         if member.type == SYMLINK:
             mode = stat.S_IFLNK | 0o777
@@ -329,7 +302,7 @@ class _Builder:
         if target not in self._aside:
             if not member.modified:
                 return False
-            self._count_filtered(target[0], parts)
+            self.report.count_filtered(target[0], b"/".join(parts))
             return True
         placed = self._place(parts)
         if placed is None:
@@ -390,17 +363,6 @@ class _Builder:
             meta = Dirmeta(meta.uid, meta.gid, meta.mode, xattrs)
         tree = self._trees.save(Entries(node.files, dirs))
         return Directory(tree, self._trees.save_meta(meta))
-
-
-def summarize_filtered(reports: Iterable[LayerReport]) -> str | None:
-    """Say what was left out of all layers, in one line; None if nothing was."""
-    total: Counter[str] = Counter()
-    for report in reports:
-        total.update(report.filtered)
-    if not total:
-        return None
-    counts = " ".join(f"{kind}: {total[kind]}" for kind in sorted(total))
-    return f"Image contains non-ostree compatible file paths: {counts}"
 
 
 def _absolute(parts: Parts) -> bytes:

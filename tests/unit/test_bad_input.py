@@ -19,7 +19,8 @@ from bootc_orch.errors import MismatchError, OrchError
 from bootc_orch.model.layout import Compression, classify
 from bootc_orch.model.manifest import ImageConfig, Manifest, image_timestamp
 from bootc_orch.stream.decompress import decompress
-from bootc_orch.stream.derived import LayerReport, import_derived_layer
+from bootc_orch.stream.derived import import_derived_layer
+from bootc_orch.stream.layer_report import LayerReport
 from bootc_orch.stream.object_format import Mode
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.paths import PathRules

@@ -8,7 +8,8 @@ import pytest
 from support import rawtar
 
 from bootc_orch.errors import InvalidImageError
-from bootc_orch.stream.derived import import_derived_layer, summarize_filtered
+from bootc_orch.stream.derived import import_derived_layer
+from bootc_orch.stream.layer_report import summarize_filtered
 from bootc_orch.stream.object_format import Mode
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.paths import Filtered, PathRules, split
