@@ -37,6 +37,8 @@ def recover(repo: Repo) -> None:
     """
     for path in sorted((repo.path / "tmp").glob(f"{PREFIX}*")):
         if not path.is_dir():
+            if _age(path) > _LOCKLESS_SECONDS:
+                path.unlink(missing_ok=True)
             continue
         with _abandoned(path) as abandoned:
             if abandoned:

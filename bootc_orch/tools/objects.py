@@ -12,9 +12,9 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -217,18 +217,8 @@ class Objects:
         if not metadata:
             path.unlink(missing_ok=True)
             return
-        temporary = self.path / "tmp" / f"bootc-orch-{os.getpid()}.commitmeta"
-        try:
-            with temporary.open("wb") as file:
-                file.write(encode_dict(metadata.items()))
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
-            path.parent.mkdir(exist_ok=True)
-            temporary.rename(path)
-        finally:
-            with suppress(FileNotFoundError):
-                temporary.unlink()
+        path.parent.mkdir(exist_ok=True)
+        _write_atomically(path, encode_dict(metadata.items()), self.path / "tmp")
 
     def is_partial(self, commit: str) -> bool:
         """Say whether *commit* is marked as lacking some of its objects."""
@@ -327,6 +317,48 @@ def _damage_or_io(error: OSError, path: Path) -> OrchError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
         return StoreDamagedError(f"{path} is missing or of a wrong type.", path=str(path))
     return StorageIOError(f"{path} cannot be read: {error.strerror}.", path=str(path))
+
+
+def _write_atomically(path: Path, data: bytes, directory: Path) -> None:
+    """Write *data* to *path*, by way of a file in *directory* that has no name if that can be.
+
+    So a process that is killed leaves nothing behind but for the moment between two renames.
+    """
+    temporary = directory / f"bootc-orch-{secrets.token_hex(8)}.commitmeta"
+    descriptor, has_name = _open_temporary(temporary)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor has no path
+            file.write(data)
+            file.flush()
+            os.fchmod(descriptor, 0o644)
+            os.fsync(descriptor)
+            if not has_name and _link(descriptor, path):
+                return
+            if not has_name:
+                _link(descriptor, temporary)
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _open_temporary(path: Path) -> tuple[int, bool]:
+    """Open a new file at *path*, and say whether it has that name already."""
+    try:
+        return os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600), False
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
+            raise
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), True
+
+
+def _link(descriptor: int, path: Path) -> bool:
+    """Give the open file the name *path*; say whether that was free."""
+    try:
+        # With a directory descriptor, which an absolute path ignores, Python follows the link.
+        os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _parse_ref(path: Path, *, alias: bool) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 from support.handmade import HandmadeRepo
 
@@ -107,6 +110,21 @@ def test_what_a_partial_commit_lacks_is_passed_over(made):
     made.repo.collect(commit, Reach())
 
 
+@pytest.fixture(params=["nameless files", "named files"])
+def file_system(request, monkeypatch):
+    """A file system that can make files without a name, and one that cannot."""
+    real_open = os.open
+
+    def refuse(path, flags, *more, **options):
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return real_open(path, flags, *more, **options)
+
+    if request.param == "named files":
+        monkeypatch.setattr(os, "open", refuse)
+
+
+@pytest.mark.usefixtures("file_system")
 def test_detached_metadata_is_replaced_whole_and_leaves_no_temporary_file(made):
     commit = made.commit({})
     assert made.repo.detached_metadata(commit) == {}
