@@ -44,11 +44,26 @@ def default_lock(store: Path, root_id: str) -> Path:
 
 
 def root_id(root: Root) -> str:
-    """Return what *root* is called: ``CHECKSUM.SERIAL`` for a deployment, else by its path."""
+    """Return what *root* is called: ``CHECKSUM.SERIAL`` for a deployment, else by its path.
+
+    The running system is called after the deployment that its kernel was told to boot.
+    """
     path = root.path.resolve()
+    if path == Path("/"):
+        path = _booted(Path("/proc/cmdline")) or path
     if _DEPLOYMENT.fullmatch(path.name):
         return path.name
     return f"root-{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+
+
+def _booted(command_line: Path) -> Path | None:
+    """Return the deployment that ``ostree=`` on the kernel's command line leads to."""
+    try:
+        words = command_line.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return None
+    links = [word.removeprefix("ostree=") for word in words if word.startswith("ostree=")]
+    return Path(f"/sysroot{links[-1]}").resolve() if links else None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 Each tree maps paths to content.  A path without a leading slash lies in
 /usr/share/containers/systemd; content that begins with `-> ` is a symbolic link.
 """
+# ruff: noqa: E501 - one tree a line is easier to read
 
 IMG = "[Image]\nImage=quay.io/app/web:1\n"
 CTR = "[Container]\nImage=quay.io/app/web:1\n"

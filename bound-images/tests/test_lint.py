@@ -39,7 +39,7 @@ def test_good_definitions_have_no_findings(world):
 @pytest.mark.parametrize(
     ("rule", "name", "text", "line"),
     [
-        ("no-additional-store", "a.container", f"[Container]\nImage=quay.io/a@{D}\nPull=never\n", 2),
+        ("no-additional-store", "a.container", f"[Container]\nImage=q.io/a@{D}\nPull=never\n", 2),
         ("pull-at-start", "a.container", GOOD_CONTAINER + "Pull=always\n", 5),
         ("pull-at-start", "a.container", GOOD_CONTAINER + "Pull=newer\n", 5),
         ("pull-at-start", "a.image", f"[Image]\nImage=quay.io/a@{D}\n", 0),

@@ -129,9 +129,9 @@ def test_of_two_units_the_one_that_says_how_to_pull_counts():
         ("mkdir /x: read-only file system", ReadOnlyError),
         ("read /x: input/output error", StorageIOError),
         ("unauthorized: authentication required", AuthError),
-        ("reading manifest 1 in q.io/a: denied: requested access to the resource is denied", AuthError),
+        ("reading manifest 1: denied: requested access to the resource is denied", AuthError),
         ("unable to retrieve auth token: invalid username/password: unauthorized", AuthError),
-        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", AuthError),
+        ("tls: failed to verify: x509: certificate signed by unknown authority", AuthError),
         ("http: server gave HTTP response to HTTPS client", ConfigError),
         ("Source image rejected: Running image docker://x is rejected by policy.", PolicyError),
         ("toomanyrequests: You have reached your pull rate limit", TransientError),
@@ -449,18 +449,37 @@ def test_everything_works_where_bootc_orch_cannot_be_imported(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_running_system_is_called_after_its_deployment(tmp_path):
+    from bound_images.where import _booted, root_id
+
+    line = tmp_path / "cmdline"
+    line.write_text(f"quiet ostree=/ostree/boot.1/os/x/0 root=/dev/vda {A}\n")
+    assert _booted(line) == Path("/sysroot/ostree/boot.1/os/x/0").resolve()
+    line.write_text("quiet root=/dev/vda\n")
+    assert _booted(line) is None
+    deployment = tmp_path / f"{A}.0"
+    deployment.mkdir()
+    assert root_id(bound_images.Root(deployment)) == f"{A}.0"
+    assert root_id(bound_images.Root(tmp_path)).startswith("root-")
+
+
 def test_the_library_interface_is_what_it_says():
     for name in bound_images.__all__:
         assert hasattr(bound_images, name)
 
 
-def test_errors_have_statuses_of_the_table():
-    statuses = {0, 1, 2, 65, 66, 69, 73, 74, 75, 76, 78}
-    todo = [BoundImagesError]
+def errors_with_statuses():
+    """Return every exit status that a failure of this component can have."""
+    todo, found = [BoundImagesError], set()
     while todo:
         kind = todo.pop()
-        assert kind.exit_code in statuses
+        found.add(kind.exit_code)
         todo += kind.__subclasses__()
+    return found
+
+
+def test_errors_have_statuses_of_the_table():
+    assert errors_with_statuses() == {1, 2, 65, 66, 69, 73, 74, 75, 76, 78}
 
 
 def test_sh_never_logs_a_command_line(caplog):

@@ -59,6 +59,9 @@ def sync_command(
     locked: Annotated[
         bool, typer.Option("--locked", help="Take what the lock file says, not what is newest.")
     ] = False,
+    prefer_locked: Annotated[
+        bool, typer.Option("--prefer-locked", help="As --locked, where there is a lock file.")
+    ] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="As --locked, and fail rather than use the network.")
     ] = False,
@@ -95,7 +98,7 @@ def sync_command(
         source=source,
         allow_transports=allow_transport,
         keep_going=keep_going,
-        pinned=locked or offline,
+        pinned=locked or offline or (prefer_locked and places.lock.exists()),
         offline=offline,
         verify=verify,
         refresh=refresh,
