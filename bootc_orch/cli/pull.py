@@ -201,7 +201,8 @@ def _write_check(
 ) -> None:
     """Write the newer manifest to *path*, and note it on the stored version if there is one."""
     from bootc_orch.ops.lock import locked
-    from bootc_orch.ops.store import CachedUpdate, image_state, write_cached_update
+    from bootc_orch.ops.notes import write_cached_update
+    from bootc_orch.ops.store import CachedUpdate, image_state
 
     path.write_text(plan.image.manifest.canonical())
     with locked(repo.path, exclusive=True, timeout=wait):

@@ -146,13 +146,13 @@ def clear_cached_update(
     verbose: Verbose = False,
 ) -> None:
     """Forget the newer version that a check has found."""
-    from bootc_orch.ops import store
+    from bootc_orch.ops import notes
     from bootc_orch.ops.lock import locked
 
     opened = open_repo(repo)
     with locked(opened.path, exclusive=True, timeout=lock_timeout(wait)):
         reference, state = stored_image(opened, image)
-        cleared = store.clear_cached_update(opened, state.merge_commit)
+        cleared = notes.clear_cached_update(opened, state.merge_commit)
     say(f"Cleared the cached update of {reference}" if cleared else "No cached update.")
     say_result("cleared", cleared)
 

@@ -14,6 +14,7 @@ from bootc_orch.model.reference import ImageReference
 from bootc_orch.model.refs import blob_ref, image_ref
 from bootc_orch.ops.layer import ImportedLayer
 from bootc_orch.ops.merge import LayerTree, Merged, merge
+from bootc_orch.ops.notes import with_verified
 from bootc_orch.ops.publish import Publication
 from bootc_orch.ops.pull_plan import LayerAction, OpenedImage, PullPlan
 from bootc_orch.ops.staging import Staging
@@ -22,7 +23,6 @@ from bootc_orch.ops.store import (
     DIGEST_KEY,
     IMPORTER_KEY,
     MANIFEST_KEY,
-    with_verified,
 )
 from bootc_orch.stream.layer_report import LayerReport, summarize_filtered
 from bootc_orch.stream.trees import Directory, Trees

@@ -23,6 +23,7 @@ from bootc_orch.ops.assemble import commit_image, describe, merge_layers, prepar
 from bootc_orch.ops.fetch import FetchOptions, fetch_layers, require_space
 from bootc_orch.ops.layer import BaseTree, ImportedLayer
 from bootc_orch.ops.lock import locked
+from bootc_orch.ops.notes import write_cached_update
 from bootc_orch.ops.open_image import open_image
 from bootc_orch.ops.progress import Progress, Step
 from bootc_orch.ops.publish import LayersVanishedError, publish
@@ -44,7 +45,6 @@ from bootc_orch.ops.store import (
     ImageState,
     image_state,
     refuse_collision,
-    write_cached_update,
 )
 from bootc_orch.stream.trees import Trees
 from bootc_orch.tools.ostree import Repo, ostree_version

@@ -15,8 +15,9 @@ from bootc_orch.model.manifest import ImageConfig, Manifest
 from bootc_orch.model.reference import ImageReference
 from bootc_orch.model.refs import IMAGE_PREFIX, blob_ref
 from bootc_orch.ops.lock import DEFAULT_TIMEOUT
+from bootc_orch.ops.notes import verified_layers
 from bootc_orch.ops.progress import Transfer
-from bootc_orch.ops.store import IMPORTER_KEY, verified_layers
+from bootc_orch.ops.store import IMPORTER_KEY
 from bootc_orch.tools.ostree import Repo
 from bootc_orch.tools.proxy_options import ProxyOptions
 

@@ -5,7 +5,7 @@ Source: ostree-rs-ext, the metadata keys of merge commits and of the cached upda
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bootc_orch.errors import InvalidImageError, OrchError, StoreDamagedError, UsageError
@@ -25,8 +25,6 @@ CACHED_DIGEST_KEY = "ostree-ext.cached.manifest-digest"
 CACHED_MANIFEST_KEY = "ostree-ext.cached.manifest"
 CACHED_CONFIG_KEY = "ostree-ext.cached.config"
 CACHED_KEYS = (CACHED_DIGEST_KEY, CACHED_MANIFEST_KEY, CACHED_CONFIG_KEY)
-# Ours: the layers of this image whose diff_id was computed, not believed; "DIGEST DIFF_ID" lines.
-VERIFIED_KEY = "bootc-orch.verified-layers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,70 +219,6 @@ def refuse_collision(repo: Repo, image: ImageReference) -> None:
             )
 
 
-def write_cached_update(repo: Repo, commit: str, update: CachedUpdate) -> None:
-    """Note *update* on the merge commit *commit*, and leave its other detached metadata alone."""
-    kept = _without_cached(repo.detached_metadata(commit))
-    cached = {
-        CACHED_DIGEST_KEY: Variant.string(str(update.manifest_digest)),
-        CACHED_MANIFEST_KEY: Variant.string(update.manifest.canonical()),
-        CACHED_CONFIG_KEY: Variant.string(update.config.canonical()),
-    }
-    repo.write_detached_metadata(commit, kept | cached)
-
-
-def clear_cached_update(repo: Repo, commit: str) -> bool:
-    """Forget the update noted on *commit*; return whether there was one."""
-    metadata = repo.detached_metadata(commit)
-    kept = _without_cached(metadata)
-    if len(kept) == len(metadata):
-        return False
-    repo.write_detached_metadata(commit, kept)
-    return True
-
-
-def with_verified(
-    metadata: Mapping[str, Variant], layers: Mapping[Digest, Digest]
-) -> dict[str, Variant]:
-    """Return detached *metadata* of a merge commit with the layers whose diff_ids were computed.
-
-    They lie beside the commit, whose content the format fixes.  Whoever rewrites the detached
-    metadata loses no more than some reuse.
-
-    Args:
-        metadata: What there is.
-        layers: Blob digest to diff_id.
-    """
-    lines = "\n".join(f"{digest} {diff_id}" for digest, diff_id in sorted(layers.items()))
-    return {**metadata, VERIFIED_KEY: Variant.string(lines)}
-
-
-def verified_layers(repo: Repo, commits: Iterable[str]) -> dict[Digest, Digest]:
-    """Collect from the merge commits *commits* the layers whose diff_id was once computed.
-
-    A diff_id in a config is a claim; only what was hashed may serve to share layers among images.
-
-    Returns:
-        Blob digest to diff_id, of layers that still have a ref.
-
-    Raises:
-        StoreDamagedError: detached metadata cannot be read.
-    """
-    found: dict[Digest, Digest] = {}
-    for commit in commits:
-        record = repo.detached_metadata(commit).get(VERIFIED_KEY)
-        for line in ((record and record.as_string()) or "").splitlines():
-            digest, _, diff_id = line.partition(" ")
-            try:
-                found[Digest.parse(digest)] = Digest.parse(diff_id)
-            except InvalidImageError as error:
-                raise StoreDamagedError(
-                    f"The record of verified layers of commit {commit} is damaged.",
-                    details=error.summary,
-                ) from error
-    stored = repo.scan_refs(BLOB_PREFIX).commits
-    return {digest: diff_id for digest, diff_id in found.items() if blob_ref(digest) in stored}
-
-
 def _documents(merge: Commit, checksum: str) -> tuple[Digest, Manifest, ImageConfig]:
     digest = merge.text(DIGEST_KEY)
     if digest is None:
@@ -317,10 +251,6 @@ def _cached_update(metadata: Mapping[str, Variant], checksum: str) -> CachedUpda
         )
     except OrchError as error:
         raise _bad_record(checksum, error) from error
-
-
-def _without_cached(metadata: Mapping[str, Variant]) -> dict[str, Variant]:
-    return {key: value for key, value in metadata.items() if key not in CACHED_KEYS}
 
 
 def _bad_record(checksum: str, error: OrchError) -> StoreDamagedError:

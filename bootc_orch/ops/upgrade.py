@@ -12,11 +12,12 @@ from bootc_orch.model.kargs import KargsEdit
 from bootc_orch.model.origin import OriginKind
 from bootc_orch.model.reference import OstreeImageReference
 from bootc_orch.ops.lock import locked
+from bootc_orch.ops.notes import write_cached_update
 from bootc_orch.ops.progress import Progress
 from bootc_orch.ops.pull import plan_pull
 from bootc_orch.ops.pull_plan import PullOptions, PullPlan
 from bootc_orch.ops.status import followed_image
-from bootc_orch.ops.store import CachedUpdate, commit_state, write_cached_update
+from bootc_orch.ops.store import CachedUpdate, commit_state
 from bootc_orch.ops.transaction import Wanted, require_current
 from bootc_orch.tools.sysroot import Sysroot
 

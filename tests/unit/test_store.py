@@ -10,7 +10,7 @@ from bootc_orch.model.gvariant import Variant
 from bootc_orch.model.manifest import ImageConfig, Manifest
 from bootc_orch.model.reference import ImageReference
 from bootc_orch.model.refs import image_ref
-from bootc_orch.ops import store
+from bootc_orch.ops import notes, store
 
 IMAGE = ImageReference.parse("docker://quay.io/a/b:1")
 OTHER = ImageReference.parse("oci:/srv/b")
@@ -104,17 +104,17 @@ def test_a_cached_update_is_kept_beside_other_detached_metadata(made):
     commit = made.image(image_ref(IMAGE), ["one"])
     signature = {"ostree.gpgsigs": Variant("aay", b"signature")}
     made.repo.write_detached_metadata(commit, signature)
-    store.write_cached_update(made.repo, commit, update())
+    notes.write_cached_update(made.repo, commit, update())
     assert store.commit_state(made.repo, commit).cached_update == update()
     assert made.repo.detached_metadata(commit)["ostree.gpgsigs"] == signature["ostree.gpgsigs"]
-    assert store.clear_cached_update(made.repo, commit)
+    assert notes.clear_cached_update(made.repo, commit)
     assert made.repo.detached_metadata(commit) == signature
-    assert not store.clear_cached_update(made.repo, commit)
+    assert not notes.clear_cached_update(made.repo, commit)
 
 
 def test_the_keys_of_a_cached_update_are_bootcs(made):
     commit = made.image(image_ref(IMAGE), ["one"])
-    store.write_cached_update(made.repo, commit, update())
+    notes.write_cached_update(made.repo, commit, update())
     assert sorted(made.repo.detached_metadata(commit)) == [
         "ostree-ext.cached.config",
         "ostree-ext.cached.manifest",
@@ -134,12 +134,12 @@ def test_only_layers_that_were_verified_and_are_stored_may_be_shared(made):
     made.layer("one", {"a": b"1"})
     made.layer("two", {"b": b"2"})
     commit = made.image(image_ref(IMAGE), ["one", "two", "gone"])
-    assert store.verified_layers(made.repo, [commit]) == {}
+    assert notes.verified_layers(made.repo, [commit]) == {}
     one = {digest_named("one"): digest_named("diff one")}
     gone = {digest_named("gone"): digest_named("diff gone")}
-    noted = store.with_verified(made.repo.detached_metadata(commit), one | gone)
+    noted = notes.with_verified(made.repo.detached_metadata(commit), one | gone)
     made.repo.write_detached_metadata(commit, noted)
-    assert store.verified_layers(made.repo, [commit]) == one
+    assert notes.verified_layers(made.repo, [commit]) == one
 
 
 @pytest.mark.parametrize(
