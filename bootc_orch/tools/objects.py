@@ -8,12 +8,8 @@ Source: ostree's repository layout (``refs/heads/REF``, ``objects/XX/REST.TYPE``
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import re
-import secrets
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,21 +17,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from bootc_orch.errors import (
-    InvalidImageError,
-    NotFoundError,
-    OrchError,
-    StorageIOError,
-    StoreDamagedError,
-)
+from bootc_orch.errors import InvalidImageError, NotFoundError, StoreDamagedError
 from bootc_orch.model.gvariant import Commit, Dirmeta, Dirtree, Variant, decode_dict, encode_dict
+from bootc_orch.tools.repo_files import (
+    RefScan,
+    damage_or_io,
+    read_bytes,
+    read_ref,
+    scan_refs,
+    write_atomically,
+)
 
 T = TypeVar("T")
 
-_CHECKSUM = re.compile(r"[0-9a-f]{64}\n?")
 _ARCHIVE_SIZE_OFFSET = 8
-# No importer makes symbolic links of these refs; one there is damage or an attack.
-NO_ALIASES = "ostree/container/"
 
 
 class RepoMode(StrEnum):
@@ -63,19 +58,6 @@ class Reach:
     trees: set[bytes] = field(default_factory=set)
     metas: set[bytes] = field(default_factory=set)
     files: set[bytes] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class RefScan:
-    """The refs below a prefix.
-
-    Attributes:
-        commits: Ref to commit checksum, sorted by ref.
-        damaged: Ref to the reason why it cannot be read.
-    """
-
-    commits: Mapping[str, str]
-    damaged: Mapping[str, str]
 
 
 class Objects:
@@ -106,7 +88,7 @@ class Objects:
 
         config = ConfigParser(interpolation=None, strict=False)
         try:
-            config.read_string(_read(self.path / "config").decode())
+            config.read_string(read_bytes(self.path / "config").decode())
             text = config.get("core", "mode")
             return RepoMode("archive-z2" if text == "archive" else text)
         except (ConfigError, ValueError) as error:
@@ -118,17 +100,7 @@ class Objects:
 
     def scan_refs(self, prefix: str = "", *, below: str = "heads") -> RefScan:
         """Read every ref that is *prefix* or below it, in ``refs/BELOW``, sorted."""
-        commits: dict[str, str] = {}
-        damaged: dict[str, str] = {}
-        root = self.path / "refs" / below
-        for ref in sorted(_ref_names(root, prefix)):
-            try:
-                commits[ref] = _parse_ref(root / ref, alias=not ref.startswith(NO_ALIASES))
-            except StoreDamagedError as error:
-                damaged[ref] = error.summary
-            except NotFoundError:  # deleted since it was listed
-                continue
-        return RefScan(commits, damaged)
+        return scan_refs(self.path / "refs" / below, prefix)
 
     def refs(self, prefix: str = "", *, below: str = "heads") -> dict[str, str]:
         """Map every ref that is *prefix* or below it to its commit.
@@ -148,7 +120,7 @@ class Objects:
             StoreDamagedError: the ref cannot be read.
         """
         try:
-            return _parse_ref(self.path / "refs/heads" / ref, alias=not ref.startswith(NO_ALIASES))
+            return read_ref(self.path / "refs/heads", ref)
         except NotFoundError:
             return None
 
@@ -201,7 +173,7 @@ class Objects:
         """
         path = self.object_path(commit, "commitmeta")
         try:
-            return dict(decode_dict(_read(path)))
+            return dict(decode_dict(read_bytes(path)))
         except NotFoundError:
             return {}
         except InvalidImageError as error:
@@ -218,7 +190,7 @@ class Objects:
             path.unlink(missing_ok=True)
             return
         path.parent.mkdir(exist_ok=True)
-        _write_atomically(path, encode_dict(metadata.items()), self.path / "tmp")
+        write_atomically(path, encode_dict(metadata.items()), self.path / "tmp")
 
     def is_partial(self, commit: str) -> bool:
         """Say whether *commit* is marked as lacking some of its objects."""
@@ -264,7 +236,7 @@ class Objects:
             with path.open("rb") as file:
                 head = file.read(_ARCHIVE_SIZE_OFFSET + 8)
         except OSError as error:
-            raise _damage_or_io(error, path) from error
+            raise damage_or_io(error, path) from error
         return int.from_bytes(head[_ARCHIVE_SIZE_OFFSET:], "big")
 
     def stored(self) -> Iterator[tuple[str, int]]:
@@ -280,7 +252,7 @@ class Objects:
     def _metadata(self, checksum: str, kind: str) -> bytes:
         path = self.object_path(checksum, kind)
         try:
-            data = _read(path)
+            data = read_bytes(path)
         except NotFoundError as error:
             raise StoreDamagedError(
                 f"Object {checksum}.{kind} is missing from {self.path}.",
@@ -301,88 +273,3 @@ def _decoded(decode: Callable[[bytes], T], data: bytes, checksum: str) -> T:
         return decode(data)
     except InvalidImageError as error:
         raise StoreDamagedError(f"Object {checksum} is malformed: {error.summary}") from error
-
-
-def _read(path: Path) -> bytes:
-    """Read a file of the repository; a missing one is a `NotFoundError`."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            raise NotFoundError(f"{path} does not exist.", path=str(path)) from error
-        raise _damage_or_io(error, path) from error
-
-
-def _damage_or_io(error: OSError, path: Path) -> OrchError:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
-        return StoreDamagedError(f"{path} is missing or of a wrong type.", path=str(path))
-    return StorageIOError(f"{path} cannot be read: {error.strerror}.", path=str(path))
-
-
-def _write_atomically(path: Path, data: bytes, directory: Path) -> None:
-    """Write *data* to *path*, by way of a file in *directory* that has no name if that can be.
-
-    So a process that is killed leaves nothing behind but for the moment between two renames.
-    """
-    temporary = directory / f"bootc-orch-{secrets.token_hex(8)}.commitmeta"
-    descriptor, has_name = _open_temporary(temporary)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor has no path
-            file.write(data)
-            file.flush()
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-            if not has_name and _link(descriptor, path):
-                return
-            if not has_name:
-                _link(descriptor, temporary)
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _open_temporary(path: Path) -> tuple[int, bool]:
-    """Open a new file at *path*, and say whether it has that name already."""
-    try:
-        return os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600), False
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
-            raise
-    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), True
-
-
-def _link(descriptor: int, path: Path) -> bool:
-    """Give the open file the name *path*; say whether that was free."""
-    try:
-        # With a directory descriptor, which an absolute path ignores, Python follows the link.
-        os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _parse_ref(path: Path, *, alias: bool) -> str:
-    """Read the commit that a ref file holds; it may be a symbolic link if it may be an *alias*."""
-    try:
-        mode = path.stat(follow_symlinks=alias).st_mode
-    except OSError as error:
-        raise NotFoundError(f"{path} does not exist.") from error
-    if not stat.S_ISREG(mode):
-        raise StoreDamagedError("it is not a regular file")
-    text = _read(path).decode("ascii", "replace")
-    if _CHECKSUM.fullmatch(text) is None:
-        raise StoreDamagedError("it does not hold a commit checksum")
-    return text.rstrip("\n")
-
-
-def _ref_names(root: Path, prefix: str) -> Iterator[str]:
-    """Yield what is not a directory, at *prefix* or below it, relative to *root*."""
-    top = root / prefix
-    if not top.is_dir() or top.is_symlink():
-        if top.exists() or top.is_symlink():
-            yield prefix
-        return
-    for directory, subdirectories, files in os.walk(top):
-        links = [name for name in subdirectories if Path(directory, name).is_symlink()]
-        for name in (*files, *links):
-            yield str(Path(directory, name).relative_to(root))
