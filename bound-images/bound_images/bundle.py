@@ -105,6 +105,7 @@ def export_images(
 
 def import_bundle(
     bundle: Path,
+    root: Root | None,
     store: Path,
     lock: Path,
     options: SyncOptions | None = None,
@@ -114,6 +115,8 @@ def import_bundle(
 ) -> SyncResult:
     """Bring every image of an exported layout into *store*, and its record to *lock*.
 
+    *root* is the root whose SELinux policy labels the store, None for no labels.
+
     Raises:
         NotFoundError: *bundle* is no export.
         BoundImagesError: as `sync`.
@@ -121,7 +124,7 @@ def import_bundle(
     transport = "oci" if bundle.is_dir() else "oci-archive"
     settings = replace(options or SyncOptions(), source=f"{transport}:{bundle.absolute()}")
     record = records.parse(_read_record(bundle), source=f"{bundle}/{RECORD_NAME}")
-    return import_images(record, store, lock, settings, progress=progress, runner=runner)
+    return import_images(record, root, store, lock, settings, progress=progress, runner=runner)
 
 
 def _export(

@@ -13,6 +13,7 @@ from bound_images.errors import (
     NotFoundError,
     PolicyError,
     StorageIOError,
+    ToolError,
     UsageError,
 )
 from bound_images.layout import Layout, read_layout, unpack_archive
@@ -118,8 +119,20 @@ class StorageSource:
     store: str
 
     def locate(self, canonical: str | None, reference: str) -> str:
-        """Return the place of an image in that store."""
-        return f"{STORAGE}:{self.store}{canonical or reference}"
+        """Return the place of an image in that store.
+
+        Raises:
+            ToolError: the image is named by a digest.
+        """
+        name = canonical or reference
+        if "@" in name:
+            raise ToolError(
+                f"{name} is bound by its digest, which no copy from a store can have.",
+                details="A store does not keep the layers as the registry has them.",
+                hint="Take it from a registry, from an OCI layout, or by a tag.",
+                image=reference,
+            )
+        return f"{STORAGE}:{self.store}{name}"
 
     def tags(self, repository: str) -> tuple[str, ...] | None:
         """Refuse: a store is not searched for tags.

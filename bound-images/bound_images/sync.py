@@ -12,6 +12,7 @@ from bound_images import verified
 from bound_images.errors import BoundImagesError, NotFoundError
 from bound_images.events import Progress, silent
 from bound_images.fetch import Fetcher
+from bound_images.labels import label_store
 from bound_images.options import PullOptions
 from bound_images.parallel import Failures, for_each
 from bound_images.plan import Action, PlannedImage, SyncPlan
@@ -107,6 +108,7 @@ def sync(
 
 def import_images(
     record: Record,
+    root: Root | None,
     store: Path,
     lock: Path,
     options: SyncOptions,
@@ -116,12 +118,14 @@ def import_images(
 ) -> SyncResult:
     """Bring every image of *record* into *store* as it says, and record them in *lock*.
 
+    *root* is the root whose SELinux policy labels the store, None for no labels.
+
     Raises:
         BoundImagesError: as `sync`.
     """
     failures = Failures(keep_going=options.keep_going)
     images = tuple(map(bound_image_of, record.images))
-    return _synced(images, record, None, store, lock, options, progress, runner, failures)
+    return _synced(images, record, root, store, lock, options, progress, runner, failures)
 
 
 def lock_images(
@@ -181,6 +185,7 @@ def _synced(
         done = _fetched(left, Fetcher(images, root, progress, options), options, failures)
         new = Record(tuple(map(locked_image, done)))
         _check_names(new, images)
+        label_store(store, root)
         images.flush()
         verified.add(state_directory(store), new.image_ids)
         records.write(lock, new)

@@ -420,7 +420,7 @@ def test_a_module_imports_only_what_the_component_may(path):
 @pytest.mark.parametrize(
     ("library", "home"),
     [("sh", "programs.py"), ("tenacity", "retrying.py"), ("yaml", "kube.py"), ("typer", "cli/"),
-     ("rich", "cli/progress.py"), ("ctypes", "namespace.py"), ("subprocess", "nowhere")],
+     ("rich", "cli/progress.py"), ("subprocess", "nowhere")],
 )  # fmt: skip
 def test_a_library_stays_in_its_home(library, home):
     users = [

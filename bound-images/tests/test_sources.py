@@ -207,3 +207,13 @@ class TestBundles:
 def canonical(reference):
     name, at, digest = reference.partition("@")
     return f"{name.rpartition(':')[0]}{at}{digest}" if at else name
+
+
+def test_an_image_bound_by_digest_cannot_come_from_another_store(world, layout):
+    # Copying changes the layers there, and podman refuses: "Destination specifies a digest".
+    digest = layout.image()["digest"]
+    world.bind_image("web", f"127.0.0.1:1/app/web@{digest}")
+    source = "containers-storage:[overlay@/nowhere+/nowhere]"
+    assert (
+        "bound by its digest" in world.json("sync", "--from", source, status=69)["error"]["message"]
+    )

@@ -142,6 +142,7 @@ def import_command(
     with shown_progress(SESSION.output, progress_fd) as progress:
         done = import_bundle(
             bundle,
+            places.root,
             places.store,
             places.lock,
             settings,
