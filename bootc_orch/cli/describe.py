@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bootc_orch.cli.render import timestamp_text
-from bootc_orch.errors import InvalidImageError
-from bootc_orch.model.manifest import History, ImageConfig, Manifest, image_timestamp
+from bootc_orch.model.manifest import History, ImageConfig, Manifest
 from bootc_orch.model.reference import ImageReference
 from bootc_orch.model.refs import blob_ref
 
@@ -67,10 +66,7 @@ def history_json(manifest: Manifest, config: ImageConfig) -> list[dict[str, Any]
 
 def created_text(state: ImageState) -> str | None:
     """When the image was made, as RFC 3339 in UTC, or None if it does not say so."""
-    try:
-        return timestamp_text(image_timestamp(state.manifest, state.config))
-    except InvalidImageError:
-        return None
+    return timestamp_text(state.created)
 
 
 def _layers_json(repo: Repo, state: ImageState) -> list[dict[str, Any]]:

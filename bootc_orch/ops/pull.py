@@ -43,6 +43,7 @@ from bootc_orch.ops.staging import Staging, object_mode, open_staging
 from bootc_orch.ops.store import (
     CachedUpdate,
     ImageState,
+    created_at,
     image_state,
     refuse_collision,
 )
@@ -184,7 +185,16 @@ def _find(
             f"{reference.image} is not stored, and fetching is switched off.",
             image=str(reference.image),
         )
-    return open_image(source, reference, state, options, progress)
+    image = open_image(source, reference, state, options, progress)
+    if image is not None and state is not None and _is_older(image, state):
+        progress.warning(f"{reference.image} is older than the version of it that is stored.")
+    return image
+
+
+def _is_older(image: OpenedImage, state: ImageState) -> bool:
+    """Say whether an image was made before the stored one: an old version may hold old faults."""
+    stored, found = state.created, created_at(image.manifest, image.config)
+    return stored is not None and found is not None and found < stored
 
 
 def _fetch(

@@ -12,7 +12,7 @@ from bootc_orch.errors import InvalidImageError, OrchError, StoreDamagedError, U
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.gvariant import Commit, Variant
 from bootc_orch.model.layout import PlannedLayer, classify
-from bootc_orch.model.manifest import ImageConfig, Manifest
+from bootc_orch.model.manifest import ImageConfig, Manifest, image_timestamp
 from bootc_orch.model.reference import ImageReference
 from bootc_orch.model.refs import BLOB_PREFIX, IMAGE_PREFIX, blob_ref, image_ref, unescape
 from bootc_orch.tools.ostree import Repo
@@ -70,6 +70,11 @@ class ImageState:
         return sum({layer.digest: layer.size for layer in self.manifest.layers}.values())
 
     @property
+    def created(self) -> int | None:
+        """When the image was made, in seconds since 1970, or None if it does not say so."""
+        return created_at(self.manifest, self.config)
+
+    @property
     def layers(self) -> tuple[PlannedLayer, ...] | None:
         """What each layer is, or None where the recorded config does not tell."""
         try:
@@ -101,6 +106,14 @@ class ImageListing:
                 f"Image ref {ref} is damaged: {reason}",
                 hint="Repair the repository, or remove that image, then try again.",
             )
+
+
+def created_at(manifest: Manifest, config: ImageConfig) -> int | None:
+    """Return when an image was made, or None if it says nothing that is a date."""
+    try:
+        return image_timestamp(manifest, config)
+    except InvalidImageError:
+        return None
 
 
 def list_images(repo: Repo) -> ImageListing:

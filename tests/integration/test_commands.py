@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.cli import PROGRAM, bootc_orch
 from support.images import FIXTURES, golden, layout_of, manifest_digest_of, manifest_of
+from support.ociwriter import ImageWriter, gzipped
 from support.ostree import init_repo, ostree, refs, show, verify_state
 
 from bootc_orch.model.digest import Digest
@@ -425,6 +426,19 @@ def test_check_notes_an_update_and_writes_its_manifest(repo, tmp_path):
     assert seen == {"manifest_digest": manifest_digest_of("derived"), "image_version": "42.1"}
     assert bootc_orch("image", "clear-cached-update", *argv, "--json").json["cleared"] is True
     assert bootc_orch("image", "inspect", *argv, "--json").json["image"]["cached_update"] is None
+
+
+def test_an_image_older_than_the_stored_one_is_warned_of_k11(repo, tmp_path):
+    target, layout = repo("bare"), tmp_path / "layout"
+    pull = ("image", "pull", target, unverified(layout))
+    tar = gzipped(bytes(1024))
+    for created, warned in (("2024-06-01", False), ("2024-05-01", True), ("2024-05-02", False)):
+        image = ImageWriter(layout, [tar])
+        image.config["created"] = f"{created}T00:00:00Z"
+        image.write()
+        result = bootc_orch(*pull, "--quiet")
+        assert ("is older than the version" in result.stderr) is warned
+        shutil.rmtree(layout)
 
 
 @pytest.mark.parametrize(
