@@ -565,3 +565,9 @@ def test_the_configuration_is_read_and_options_win(bootcs, tmp_path):
     assert "unknown key 'job'" in refused.stderr
     config.write_text("lock_timeout: 0\n")
     bootc_orch("--config", config, "gc", "--repo", bootcs)
+
+
+def test_bound_images_is_a_group_of_this_program(tmp_path):
+    result = bootc_orch("bound-images", "list", "--root", tmp_path / "none", "--json", status=66)
+    assert result.json["error"]["class"] == "not-found"
+    assert "Usage: " in bootc_orch("bound-images", "--help").stdout
