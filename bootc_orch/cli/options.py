@@ -184,7 +184,12 @@ def lock_timeout(given: float | None) -> float:
 
 
 def proxy_options(
-    *, authfile: Path | None, anonymous: bool, cert_dir: Path | None, insecure: bool
+    *,
+    authfile: Path | None,
+    anonymous: bool,
+    cert_dir: Path | None,
+    insecure: bool,
+    unprivileged: bool = False,
 ) -> ProxyOptions:
     """Combine what the command line and the configuration say of reaching registries.
 
@@ -201,7 +206,8 @@ def proxy_options(
         anonymous=anonymous,
         cert_dir=cert_dir,
         insecure=insecure,
-        timers=Timers() if timeout is None else Timers(first_byte=timeout, stall=timeout),
+        unprivileged=unprivileged,
+        timers=Timers() if timeout is None else Timers(timeout, first_byte=timeout, stall=timeout),
     )
 
 
