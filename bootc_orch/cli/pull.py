@@ -99,6 +99,16 @@ def pull(
     auth_anonymous: AuthAnonymous = False,
     cert_dir: CertDir = None,
     insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
+    unprivileged_proxy: Annotated[
+        bool,
+        typer.Option(
+            "--unprivileged-proxy", help="Let skopeo run as nobody, without any privilege."
+        ),
+    ] = False,
+    allow_ima: Annotated[
+        bool,
+        typer.Option("--allow-ima", help="Keep IMA signatures that derived layers bring."),
+    ] = False,
     offline: Offline = False,
     wait: LockTimeout = None,
     quiet: Quiet = False,
@@ -119,6 +129,7 @@ def pull(
             anonymous=auth_anonymous,
             cert_dir=cert_dir,
             insecure=insecure_skip_tls_verification,
+            unprivileged=unprivileged_proxy,
         ),
         jobs=jobs,
         retries=retries,
@@ -126,6 +137,7 @@ def pull(
         var_content=var_content,
         offline=offline,
         wait=wait,
+        allow_ima=allow_ima,
     )
     with reporting(progress_fd) as progress:
         if plan or check:
@@ -153,6 +165,7 @@ def pull_options(
     var_content: str,
     offline: bool,
     wait: float | None,
+    allow_ima: bool = False,
 ) -> PullOptions:
     """Combine the options of the command line with the configuration and the defaults."""
     from bootc_orch.ops.pull_plan import PullOptions, VarContent
@@ -167,6 +180,7 @@ def pull_options(
         var_content=VarContent(var_content),
         offline=offline,
         lock_timeout=lock_timeout(wait),
+        allow_ima=allow_ima,
     )
 
 

@@ -14,7 +14,7 @@ from support.cli import bootc_orch
 from support.images import FIXTURES, manifest_of
 from support.ociwriter import Blob, ImageWriter, gzipped, stored
 from support.ostree import init_repo, ostree, refs, show, verify_state
-from support.rawtar import archive, directory, file, hardlink
+from support.rawtar import archive, directory, file, hardlink, xattr
 
 pytestmark = pytest.mark.root
 
@@ -255,4 +255,26 @@ def test_layers_that_another_image_calls_derived_are_not_taken_for_its_base(
     pull(reference, f"oci:{oci_layout_of('base')}")
     merged = [show(r, image_ref(r, n)).content for r, n in ((repo, "owner"), (reference, "base"))]
     assert merged[0] == merged[1]
+    verify_state(repo)
+
+
+def test_ima_signatures_are_kept_only_when_asked_for(tmp_path):
+    layer = gzipped(archive(directory(b"usr"), xattr(b"usr/a", b"security.ima", b"\x03sig")))
+    image = ImageWriter(tmp_path / "image", [layer])
+    image.write()
+    repo = init_repo(tmp_path / "repo", "archive")
+    refused = pull(repo, image.reference, status=65)
+    assert "usr/a has the extended attribute security.ima" in refused.stderr
+    assert "--allow-ima" in refused.stderr
+    pull(repo, image.reference, "--allow-ima")
+    listing = ostree("ls", f"--repo={repo}", "-R", "-X", image_ref(repo, "image"))
+    assert "security.ima" in listing
+
+
+def test_skopeo_can_run_without_privileges(tmp_path, oci_layout_of):
+    repo = init_repo(tmp_path / "repo")
+    layout = oci_layout_of("single")
+    for place in (*layout.parents, layout):
+        place.chmod(place.stat().st_mode | 0o055)
+    pull(repo, f"oci:{layout}", "--unprivileged-proxy")
     verify_state(repo)
