@@ -7,6 +7,8 @@ the image's ref is the last thing that is written.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bootc_orch.errors import (
@@ -14,6 +16,7 @@ from bootc_orch.errors import (
     NotFoundError,
     OrchError,
     StoreDamagedError,
+    TransientError,
     from_os_error,
 )
 from bootc_orch.model.digest import Digest
@@ -36,7 +39,7 @@ from bootc_orch.ops.pull_plan import (
     VarContent,
     plan_image,
 )
-from bootc_orch.ops.recover import recover
+from bootc_orch.ops.recover import keep_finished_layers, recover
 from bootc_orch.ops.signature import commit_verifier
 from bootc_orch.ops.source import Source
 from bootc_orch.ops.staging import Staging, object_mode, open_staging
@@ -121,13 +124,26 @@ def _pull(
             write_cached_update(repo, state.merge_commit, update)
         try:
             plan = plan_image(repo, image, state.manifest if state else None)
-            with open_staging(repo) as staging:
+            with open_staging(repo) as staging, _kept_if_cut_off(staging, repo):
                 return _bring(plan, source, staging, repo, reference, options, progress)
         except OrchError as error:
             raise error.locate(image=str(reference.image)) from error
         except OSError as error:
             problem = from_os_error(error, place=repo.path)
             raise problem.locate(image=str(reference.image)) from error
+
+
+@contextmanager
+def _kept_if_cut_off(staging: Staging, repo: Repo) -> Iterator[None]:
+    """Keep the layers that are finished when the source fails or the user has had enough.
+
+    Of an image that is bad nothing is kept.
+    """
+    try:
+        yield
+    except (TransientError, KeyboardInterrupt):
+        keep_finished_layers(staging, repo)
+        raise
 
 
 def _bring(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bootc_orch.errors import OrchError
 from bootc_orch.ops.publish import publish_layers
-from bootc_orch.ops.staging import LOCK_NAME, PREFIX, object_mode, reopen_staging
+from bootc_orch.ops.staging import LOCK_NAME, PREFIX, Staging, object_mode, reopen_staging
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.tools.objects import Reach
 from bootc_orch.tools.ostree import Repo
@@ -91,16 +91,26 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _salvage(path: Path, repo: Repo) -> None:
-    """Publish the layers that were finished in the staging repository at *path*.
+def keep_finished_layers(staging: Staging, repo: Repo) -> None:
+    """Publish the layers that were finished in *staging*, for the next pull to find.
 
-    A layer has its ref there only after it was verified.
+    A layer has its ref there only after it was verified.  What cannot be kept is fetched again.
     """
     try:
-        staging = reopen_staging(path, repo)
-        layers = staging.layer_refs() if staging is not None else {}
-        if staging is not None and layers:
+        layers = staging.layer_refs()
+        if layers:
             publish_layers(layers, staging, repo)
             logger.info("Took over %d layers of a pull that was cut off.", len(layers))
     except (OrchError, OSError) as error:
         logger.info("What a pull that was cut off left is not usable: %s", error)
+
+
+def _salvage(path: Path, repo: Repo) -> None:
+    """Take over the layers that were finished in the staging repository at *path*."""
+    try:
+        staging = reopen_staging(path, repo)
+    except (OrchError, OSError) as error:
+        logger.info("What a pull that was cut off left is not usable: %s", error)
+        return
+    if staging is not None:
+        keep_finished_layers(staging, repo)
