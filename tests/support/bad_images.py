@@ -251,7 +251,11 @@ MANIFESTS = (
         _config(lambda c: c["config"]["Labels"].update({"ostree.final-diffid": OTHER.diff_id})),
         (INVALID,),
     ),
-    ImageCase("M23", _config(lambda c: c.update(created="yesterday")), (), (), ()),
+    ImageCase(
+        "M23",
+        _manifest(lambda m: m.update(annotations={"org.opencontainers.image.created": "soon"})),
+        tree=("/usr/other",),
+    ),
     ImageCase("M23b", _config(lambda c: c.update(created="1901-01-01T00:00:00Z")), (INVALID,)),
     ImageCase(
         "M24",

@@ -1,6 +1,7 @@
-"""Ostree layers that are not what they claim, made from the fixture image ``base``: rows O01-O14.
+"""Ostree layers that are not what they claim, made from the fixture image ``base``: rows O01-O20.
 
 Its second layer holds two files of a kernel; the first holds the commit and its directories.
+From row O15 on the objects are right but what they say is impossible.
 """
 
 from __future__ import annotations
@@ -9,16 +10,24 @@ import gzip
 import io
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
+from bootc_orch.model.gvariant import Commit, Dirmeta, encode_dirtree
 from support.bad_images import ImageCase
 from support.bad_tars import INVALID, LIMIT, MEGABYTE, MISMATCH
 from support.images import FIXTURES, manifest_of
 from support.ociwriter import Blob, ImageWriter, gzipped
 from support.rawtar import BLOCK, archive, file, header, padded
 
+ZEROS = b"0" * 64
+DIRECTORY = Dirmeta(0, 0, 0o40755)
+# Length and padding, then owner 0:0, mode 0100644, no device, no link target, its offset.
+CONTENT_HEADER = bytes.fromhex(
+    "0000001200000000" + "00000000" * 2 + "000081a4" + "00000000" + "0011"
+)
 REPOSITORY = b"sysroot/ostree/repo/objects/"
 
 
@@ -93,6 +102,68 @@ def _flipped(entry: Entry) -> list[Entry]:
     return [entry.with_data(lambda data: data[:-1] + bytes([data[-1] ^ 1]))]
 
 
+def _bomb(depth: int) -> Callable[[Path], str]:
+    """Return a writer of directories that each contain the next one twice."""
+    meta = _raw(DIRECTORY.encode())
+    trees = [encode_dirtree((), ())]
+    for _ in range(depth):
+        below = _raw(trees[-1])
+        trees.append(encode_dirtree((), ((b"a", below, meta), (b"b", below, meta))))
+    return _commit(trees[-1], [(tree, b"dirtree") for tree in trees])
+
+
+def _tree(
+    *files: bytes,
+    dirs: tuple[bytes, ...] = (),
+    meta: Dirmeta = DIRECTORY,
+    depth: int = 0,
+) -> Callable[[Path], str]:
+    """Return a writer of a commit whose root has *files* and *dirs* by these names, in this order.
+
+    *depth* is the number of directories, one in the other, below the root.
+    """
+    content, empty = sha256(CONTENT_HEADER + b"data\n").digest(), encode_dirtree((), ())
+    below, trees = empty, [empty]
+    for _ in range(depth):
+        below = encode_dirtree((), ((b"d", _raw(below), _raw(meta.encode())),))
+        trees.append(below)
+    names = (b"d",) if depth else dirs
+    root = encode_dirtree(
+        [(name, content) for name in files],
+        [(name, _raw(below), _raw(meta.encode())) for name in names],
+    )
+    objects = [(meta.encode(), b"dirmeta"), *((tree, b"dirtree") for tree in (root, *trees))]
+    return _commit(root, objects)
+
+
+def _commit(root: bytes, objects: Sequence[tuple[bytes, bytes]]) -> Callable[[Path], str]:
+    """Return a writer of an image of one ostree layer: a commit of *root*, and *objects*."""
+    commit = Commit((), None, 0, _raw(root).hex(), _raw(DIRECTORY.encode()).hex()).encode()
+    first = [(commit, b"commit"), (DIRECTORY.encode(), b"dirmeta")]
+    content = sha256(CONTENT_HEADER + b"data\n").hexdigest().encode()
+    tar = archive(
+        *(
+            _object(_raw(data).hex().encode(), kind, data)
+            for data, kind in dict([*first, *objects]).items()
+        ),
+        _object(content, b"file-xattrs-link", b""),
+        _object(content, b"file", b"data\n"),
+    )
+
+    def write(path: Path) -> str:
+        layer = gzipped(tar)
+        image = ImageWriter(path, [layer])
+        image.config["config"]["Labels"] = {"ostree.final-diffid": layer.diff_id}
+        image.write()
+        return image.reference
+
+    return write
+
+
+def _raw(data: bytes) -> bytes:
+    return sha256(data).digest()
+
+
 def _dropped(entry: Entry) -> list[Entry]:
     return []
 
@@ -119,7 +190,6 @@ def _fixture(digest: str) -> bytes:
     return (FIXTURES / "images/blobs/sha256" / digest.removeprefix("sha256:")).read_bytes()
 
 
-ZEROS = b"0" * 64
 BAD = (INVALID, MISMATCH)
 
 OSTREE_CASES = (
@@ -160,4 +230,19 @@ OSTREE_CASES = (
         ),
         BAD,
     ),
-)  # fmt: skip
+    ImageCase("O15", _tree(b"../escape"), BAD),
+    ImageCase("O15b", _tree(b"a/b"), BAD),
+    ImageCase("O15c", _tree(b"."), BAD),
+    ImageCase("O15d", _tree(b""), BAD),
+    ImageCase("O16", _tree(dirs=(b"..",)), BAD),
+    ImageCase("O17", _tree(depth=2000), (LIMIT, *BAD)),
+    ImageCase("O17b", _tree(depth=300), (LIMIT,)),
+    ImageCase("O17c", _bomb(60), (LIMIT,)),
+    ImageCase("O18", _tree(dirs=(b"usr",), meta=Dirmeta(0, 0, 0o100644)), BAD),
+    ImageCase("O19", _tree(b"b", b"a"), BAD),
+    ImageCase("O19b", _tree(b"a", b"a"), BAD),
+    ImageCase("O19c", _tree(b"usr", dirs=(b"usr",)), BAD),
+    ImageCase("O20", _tree(dirs=(b"usr",), meta=Dirmeta((1 << 32) - 1, 0, 0o40755)), BAD),
+)
+
+GOOD_OSTREE_CASE = ImageCase("O00", _tree(b"file", dirs=(b"usr",)), tree=("/file", "/usr"))

@@ -120,7 +120,7 @@ PATHS = (
     _refused("T41", pax([(b"path", b"usr/caf\xe9")]) + file(X), says=("usr/caf\\xe9",)),
     _refused("T41b", symlink(b"usr/ln", b"caf\xe9"), says=("usr/ln", "caf\\xe9")),
     _taken("T38", file(b"usr/new\nline"), tree=("-00644 /usr/new\nline",)),
-    _taken("T39", file(b"usr/\x1b[31mred\r"), tree=("-00644 /usr/\x1b[31mred\r",)),
+    _taken("T39", file(b"usr/\x1b[31mred"), tree=("-00644 /usr/\x1b[31mred",)),
     _refused("T42", file(b"usr/" + b"n" * 256), says=("usr/nnn",), kind=LIMIT),
     _taken("T42-at-limit", file(b"usr/" + b"n" * 255), tree=("-00644 /usr/" + "n" * 255,)),
     _refused("T43", file(b"usr/" + b"/".join([b"c" * 99] * 50)), says=("usr/ccc",), kind=LIMIT),
