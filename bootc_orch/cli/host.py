@@ -125,6 +125,8 @@ def rollback(
     refuse_soft_reboot(soft_reboot)
     opened = open_sysroot(sysroot, writing=True)
     queued = opened.deployments().rollback_queued
+    if queued:
+        say("notice: Reverting queued rollback state")
     with reporting() as progress:
         first = roll_back(
             opened, progress, discard_staged=discard_staged, lock_timeout=lock_timeout(wait)
@@ -291,7 +293,8 @@ def edit(
     from bootc_orch.ops.edit import plan_edit
     from bootc_orch.ops.rollback import rollback as roll_back
     from bootc_orch.ops.status import read_host
-    from bootc_orch.ops.transaction import Wanted, run_transaction
+    from bootc_orch.ops.transaction import run_transaction
+    from bootc_orch.ops.wanted import Wanted
 
     opened = open_sysroot(sysroot, writing=True)
     host = read_host(opened)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bootc_orch.cli.host_options import long_name, short_name
 from bootc_orch.cli.output import say, say_result
 from bootc_orch.cli.progress import say_transfer
 from bootc_orch.cli.pull import plan_json
@@ -20,9 +21,9 @@ def say_transaction_plan(plan: TransactionPlan) -> None:
         for layer in plan_json(plan.host)["fetch"]:
             say(f"Would fetch: {layer['digest']} ({size_text(layer['size'])})")
     if plan.deployed:
-        say(f"No changes in: {plan.wanted.target}")
+        say(f"No changes in: {long_name(plan.wanted.target)}")
     else:
-        say(f"Would queue for next boot: {plan.wanted.target}")
+        say(f"Would queue for next boot: {short_name(plan.wanted.target)}")
     if plan.apps is None:
         say("Bound images: known once the image is pulled")
     for app in plan.apps or ():

@@ -16,6 +16,7 @@ from bootc_orch.cli.host_options import (
     Kargs,
     SoftReboot,
     kargs_edit,
+    long_name,
     open_sysroot,
     reboot_if_asked,
     refuse_soft_reboot,
@@ -46,8 +47,9 @@ from bootc_orch.cli.progress import difference_lines, reporting
 from bootc_orch.errors import NothingToDo, UsageError
 
 if TYPE_CHECKING:
-    from bootc_orch.ops.transaction import Result, TransactionOptions, Wanted
+    from bootc_orch.ops.transaction import Result, TransactionOptions
     from bootc_orch.ops.upgrade import Available
+    from bootc_orch.ops.wanted import Wanted
     from bootc_orch.tools.sysroot import Sysroot
 
 app = typer.Typer(add_completion=False)
@@ -217,7 +219,7 @@ def switch(
     from dataclasses import replace
 
     from bootc_orch.ops.switch import forget_refspec, is_unchanged, parse_transport, plan_switch
-    from bootc_orch.ops.transaction import require_current
+    from bootc_orch.ops.wanted import require_current
 
     refuse_soft_reboot(soft_reboot)
     options = transaction_options(
@@ -312,7 +314,7 @@ def deploy(
 
     from bootc_orch.model.reference import OstreeImageReference
     from bootc_orch.ops.switch import parse_transport, plan_switch
-    from bootc_orch.ops.transaction import Wanted
+    from bootc_orch.ops.wanted import Wanted
 
     exclusive(imgref=imgref, image=image)
     edit = kargs_edit(append=karg)
@@ -367,7 +369,7 @@ def _check(
     with reporting(progress_fd) as progress:
         found = check(sysroot, wanted, options.pull, progress)
     if found is None:
-        say(f"No changes in: {wanted.target}")
+        say(f"No changes in: {long_name(wanted.target)}")
         say_result("update", None)
         return False
     _say_available(found)
@@ -375,7 +377,7 @@ def _check(
 
 
 def _say_available(found: Available) -> None:
-    say(f"Update available for: {found.reference}")
+    say(f"Update available for: {long_name(found.reference)}")
     if found.version:
         say(f"  Version: {found.version}")
     say(f"  Digest: {found.digest}")
@@ -413,7 +415,7 @@ def _run(
     apply: bool,
 ) -> bool:
     """Carry the transaction out, and say whether the next boot starts something else for it."""
-    from bootc_orch.ops.transaction import Outcome
+    from bootc_orch.ops.wanted import Outcome
 
     result = _transaction(sysroot, wanted, options, progress_fd)
     bootable = result.outcome in (Outcome.QUEUED, Outcome.ALREADY_STAGED)

@@ -193,7 +193,7 @@ class Host:
         others: Other deployments, such as pinned ones.
         rollback_queued: Whether the rollback boots next.
         usr_overlay: What is mounted over ``/usr``.
-        read_only: Whether this machine's sysroot cannot be written as it is mounted.
+        read_only: Whether the sysroot is on a medium that nothing can be written to.
     """
 
     spec: HostSpec

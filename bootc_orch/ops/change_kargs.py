@@ -7,7 +7,7 @@ from bootc_orch.model.kargs import KargsEdit, edit_kargs
 from bootc_orch.ops import bound
 from bootc_orch.ops.deploy import DeployRequest, deploy
 from bootc_orch.ops.lock import locked
-from bootc_orch.ops.transaction import require_current
+from bootc_orch.ops.wanted import require_current
 from bootc_orch.tools.ostree_admin import DeployOptions
 from bootc_orch.tools.sysroot import Sysroot
 

@@ -23,6 +23,7 @@ class Remedy(StrEnum):
     REDEPLOY = "bootc-orch switch to the image again, then reboot"
     SYNC = "bound-images sync"
     REMOVE_REF = "ostree refs --delete"
+    VERITY = "ostree admin post-copy"
     REWRITE_ORIGIN = "write the origin file anew, or redeploy"
 
 

@@ -11,6 +11,7 @@ from bootc_orch.model.layout import LayerKind
 from bootc_orch.model.manifest import Manifest
 from bootc_orch.model.refs import BLOB_PREFIX, IMAGE_PREFIX, blob_ref
 from bootc_orch.ops.finding import Finding, Remedy, Severity
+from bootc_orch.ops.fsck_verity import check_verity
 from bootc_orch.ops.prune import ROOT_PREFIXES
 from bootc_orch.ops.store import (
     ImageState,
@@ -77,6 +78,7 @@ def check_repository(repo: Repo, *, contents: bool = True) -> Report:
         images_of = {image for ref in refs for image in made_of.get(ref, ())}
         findings.append(_object_finding(name, refs, tuple(sorted(images_of))))
     findings += _partial_marks(repo, damage)
+    findings += check_verity(repo)
     return Report(tuple(findings), verifier.checked + len(damage), images)
 
 

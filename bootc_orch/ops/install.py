@@ -13,6 +13,7 @@ from bootc_orch.model.reference import OstreeImageReference
 from bootc_orch.model.safe_text import safe_stateroot, safe_text
 from bootc_orch.ops import bound
 from bootc_orch.ops.boot_files import find_boot_files, require_boot_space
+from bootc_orch.ops.composefs import require_composefs
 from bootc_orch.ops.deploy import DeployRequest, deploy, synchronise
 from bootc_orch.ops.kargs import image_kargs
 from bootc_orch.ops.lock import locked
@@ -106,6 +107,7 @@ def install(
         )
         repo = sysroot.repo()
         tree = CommitTree(repo, pulled.commit)
+        require_composefs(tree)
         require_boot_space(sysroot, repo, find_boot_files(repo, tree))
         apps = None
         if bound.is_bound(tree):
@@ -163,17 +165,13 @@ def prepare_root(request: InstallRequest) -> Sysroot:
 
 
 def _host_kargs(request: InstallRequest) -> tuple[str, ...]:
-    """Return the arguments that find the root, in bootc's order."""
+    """Return the arguments that find the root, in bootc's order; none for an empty root spec."""
     spec = request.root_spec
     if spec is None:
         spec = f"UUID={filesystem_uuid(request.root)}"
     boot = _boot_spec(request)
-    found = [
-        *((f"root={spec}",) if spec else ()),
-        "rw",
-        *((f"boot={boot}",) if boot else ()),
-        *(("selinux=0",) if request.disable_selinux else ()),
-    ]
+    mounts = [f"root={spec}", "rw", *((f"boot={boot}",) if boot else ())] if spec else []
+    found = [*mounts, *(("selinux=0",) if request.disable_selinux else ())]
     for argument in (*found, *request.kargs):
         check_argument(argument, source="--karg")
     return tuple(found)

@@ -8,6 +8,7 @@ from bootc_orch.ops import bound
 from bootc_orch.ops.deploy import DeployRequest, deploy, synchronise
 from bootc_orch.ops.lock import locked
 from bootc_orch.ops.progress import Progress
+from bootc_orch.ops.store import commit_state
 from bootc_orch.tools import systemd
 from bootc_orch.tools.ostree_admin import SET_DEFAULT_SINCE, DeployOptions, OstreeAdmin, has
 from bootc_orch.tools.sysroot import Sysroot
@@ -63,12 +64,23 @@ def rollback(
             first = _deploy_again(sysroot, target)
     if first.checksum != target.checksum:
         raise StoreDamagedError(f"{target.name} was to boot next, but {first.name} does.")
+    if sysroot.deployments().booted is not None:
+        _note_reboot(sysroot, target)
     systemd.journal(
         f"Rollback to {target.origin.container or target.checksum} queued",
         message_id=systemd.MESSAGE_ROLLBACK,
         BOOTC_ORCH_CHECKSUM=target.checksum,
     )
     return first
+
+
+def _note_reboot(sysroot: Sysroot, target: Deployment) -> None:
+    """Say which image is rebooted into; a plain ostree system is named by its commit."""
+    try:
+        digest = str(commit_state(sysroot.repo(), target.checksum).manifest_digest)
+    except OrchError:
+        digest = target.checksum
+    systemd.note_reboot(digest)
 
 
 def _again(sysroot: Sysroot, wanted: Deployment) -> Deployment:

@@ -23,7 +23,7 @@ from bootc_orch.model.reference import OstreeImageReference
 from bootc_orch.model.timestamp import parse_rfc3339
 from bootc_orch.ops import bound
 from bootc_orch.ops.store import ImageState, commit_state
-from bootc_orch.tools.mounts import is_read_only
+from bootc_orch.tools.mounts import is_read_only_medium
 from bootc_orch.tools.ostree import Repo
 from bootc_orch.tools.sysroot import Sysroot, is_booted
 
@@ -39,7 +39,9 @@ def read_host(sysroot: Sysroot) -> Host:
     booted = deployments.booted
     if booted is None:
         others = tuple(entry_status(sysroot, repo, one) for one in deployments.all)
-        return Host(HostSpec(), others=others, read_only=is_read_only(sysroot.path))
+        return Host(
+            HostSpec(), others=others, read_only=is_read_only_medium(sysroot.path / "ostree")
+        )
     return Host(
         _spec(deployments),
         staged=_entry(sysroot, repo, deployments.staged),
@@ -48,13 +50,13 @@ def read_host(sysroot: Sysroot) -> Host:
         others=tuple(entry_status(sysroot, repo, one) for one in deployments.others),
         rollback_queued=deployments.rollback_queued,
         usr_overlay=UsrOverlay.of(booted.unlocked),
-        read_only=is_read_only(sysroot.path),
+        read_only=is_read_only_medium(sysroot.path / "ostree"),
     )
 
 
 def unbooted_host() -> Host:
     """Describe a machine that is no ostree system."""
-    return Host(HostSpec(), read_only=is_read_only(Path("/")))
+    return Host(HostSpec(), read_only=is_read_only_medium(Path("/")))
 
 
 def is_ostree_system(path: Path) -> bool:

@@ -14,7 +14,7 @@ from bootc_orch.model.reference import (
     Transport,
 )
 from bootc_orch.ops.progress import Progress
-from bootc_orch.ops.transaction import Wanted
+from bootc_orch.ops.wanted import Wanted
 from bootc_orch.process import run
 from bootc_orch.tools.sysroot import Sysroot
 

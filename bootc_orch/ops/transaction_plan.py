@@ -13,7 +13,8 @@ from bootc_orch.ops.progress import Progress
 from bootc_orch.ops.pull import plan_pull
 from bootc_orch.ops.pull_plan import PullPlan
 from bootc_orch.ops.store import image_state
-from bootc_orch.ops.transaction import TransactionOptions, Wanted
+from bootc_orch.ops.transaction import TransactionOptions
+from bootc_orch.ops.wanted import Wanted
 from bootc_orch.tools.sysroot import Sysroot
 
 

@@ -18,7 +18,7 @@ from bootc_orch.ops.pull import plan_pull
 from bootc_orch.ops.pull_plan import PullOptions, PullPlan
 from bootc_orch.ops.status import followed_image
 from bootc_orch.ops.store import CachedUpdate, commit_state
-from bootc_orch.ops.transaction import Wanted, require_current
+from bootc_orch.ops.wanted import Wanted, require_current
 from bootc_orch.tools.sysroot import Sysroot
 
 

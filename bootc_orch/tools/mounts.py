@@ -53,6 +53,19 @@ def enter_private_namespace() -> None:
         )
 
 
+def is_read_only_medium(path: Path) -> bool:
+    """Say whether the filesystem itself that *path* is on is read-only, however it is mounted."""
+    wanted = os.fsencode(path.resolve())
+    best, options = b"", b""
+    with Path("/proc/self/mountinfo").open("rb") as lines:
+        for line in lines:
+            point = _unescaped(line.split()[4])
+            inside = wanted == point or wanted.startswith(point.rstrip(b"/") + b"/")
+            if inside and len(point) >= len(best):
+                best, options = point, line.split()[-1]
+    return b"ro" in options.split(b",")
+
+
 def is_mount_point(path: Path) -> bool:
     """Say whether something is mounted at *path*; a bind mount of the same filesystem counts too.
 

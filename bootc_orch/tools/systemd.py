@@ -1,4 +1,4 @@
-"""What this program asks of systemd: journal messages, a reboot.
+"""What this program tells the rest of the machine: journal messages, that a reboot is due.
 
 Source of the journal's protocol: systemd's "Native Journal Protocol".
 """
@@ -15,6 +15,7 @@ from bootc_orch.process import run
 
 logger = logging.getLogger(__name__)
 
+REBOOT_REQUIRED = Path("/run/reboot-required")
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
 # Documented by bootc; the others are our own.
 MESSAGE_ROLLBACK = "26f3b1eb24464d12aa5e7b544a6b5468"
@@ -64,3 +65,11 @@ def journal(message: str, *, message_id: str, priority: int = PRIORITY_INFO, **f
 def reboot() -> None:
     """Ask for a reboot and return; systemd shuts the system down in order."""
     run(["systemctl", "--no-block", "reboot"])
+
+
+def note_reboot(digest: str) -> None:
+    """Tell the tools that watch for it that a reboot is due."""
+    try:
+        REBOOT_REQUIRED.write_text(f"bootc: Reboot required for image: {digest}\n")
+    except OSError as error:
+        logger.warning("%s cannot be written: %s", REBOOT_REQUIRED, error.strerror)

@@ -58,7 +58,8 @@ class Installer:
         registry = REGISTRY_SCRIPT.format(app=self.images.app, os=self.images.os)
         done = subprocess.run(
             [
-                "unshare", "--mount", "--net", "--propagation", "private",
+                "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child",
+                "--propagation", "private",
                 "bash", "-c", ENTER, "enter", self.root, f"{registry}\n{script}\nkill %1",
                 *shown,
             ],
