@@ -116,7 +116,8 @@ def install(
                 name = bound.next_name(sysroot, request.stateroot, pulled.commit)
                 apps = bound.prepare(root, sysroot, name, bound_options, progress)
         progress.step(Step.DEPLOYING)
-        kargs = (*host_kargs, *(image_kargs(tree) or ()), *request.kargs)
+        selinux = ("selinux=0",) if request.disable_selinux and _has_selinux(tree) else ()
+        kargs = (*host_kargs, *selinux, *(image_kargs(tree) or ()), *request.kargs)
         deployed = deploy(
             sysroot,
             DeployRequest(
@@ -171,10 +172,14 @@ def _host_kargs(request: InstallRequest) -> tuple[str, ...]:
         spec = f"UUID={filesystem_uuid(request.root)}"
     boot = _boot_spec(request)
     mounts = [f"root={spec}", "rw", *((f"boot={boot}",) if boot else ())] if spec else []
-    found = [*mounts, *(("selinux=0",) if request.disable_selinux else ())]
-    for argument in (*found, *request.kargs):
+    for argument in (*mounts, *request.kargs):
         check_argument(argument, source="--karg")
-    return tuple(found)
+    return tuple(mounts)
+
+
+def _has_selinux(tree: CommitTree) -> bool:
+    """Say whether the image brings SELinux along, so that switching it off means something."""
+    return any(tree.read(f"{place}/selinux/config") for place in ("etc", "usr/etc"))
 
 
 def _boot_spec(request: InstallRequest) -> str | None:

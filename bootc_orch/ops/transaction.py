@@ -93,7 +93,8 @@ def run_transaction(
             return Result(outcome, wanted.target, image, deployments.staged)
         request = plan_deployment(repo, deployments, base, wanted, pulled.commit)
         with _new_root(repo, pulled.commit, options) as root:
-            progress.step(Step.BOUND_IMAGES)
+            if root is not None:
+                progress.step(Step.BOUND_IMAGES)
             name = bound.next_name(sysroot, request.options.stateroot, pulled.commit)
             apps = bound.prepare(root, sysroot, name, options.bound, progress)
             _check(sysroot, repo, pulled, wanted, options, root)

@@ -69,6 +69,7 @@ def booted(facts: dict[str, Step]) -> dict[str, str]:
     entry = document["status"]["booted"]
     checksum = entry["ostree"]["checksum"]
     assert facts["unprivileged"].json() == document
+    assert document["status"]["readOnly"] is False
     assert re.search(rf"^\* default {checksum}\.", facts["admin"].text, re.M)
     commits = dict(line.split() for line in facts["image"].text.splitlines() if " " in line)
     tag = entry["image"]["image"]["image"].rpartition(":")[2]
@@ -108,7 +109,9 @@ def test_install_upgrade_and_rollback_boot(laboratory: Laboratory, suffix: str) 
         "1",
         **{**FACTS, "var": CHANGE_STATE},
         check=f"bootc-orch upgrade --check --tag {tags[1]}",
-        upgrade=f"bootc-orch upgrade --tag {tags[1]}",
+        download=f"bootc-orch upgrade --download-only --tag {tags[1]}",
+        held="bootc-orch status --json",
+        upgrade="bootc-orch upgrade --from-downloaded",
         again="bootc-orch upgrade",
         refused="bootc-orch rollback",
         staged="bootc-orch status --json --pending-exit-77",
@@ -119,18 +122,18 @@ def test_install_upgrade_and_rollback_boot(laboratory: Laboratory, suffix: str) 
     assert_healthy(first, 1)
     one = booted(first)
     assert one["version"] == "1"
+    assert f"Update available for: docker://127.0.0.1:5000/os:{tags[1]}" in first["check"].text
+    assert first["download"].status == 0, first["download"].text
+    assert f"Queued for next boot: 127.0.0.1:5000/os:{tags[1]}" in first["download"].text
+    assert first["held"].json()["status"]["staged"]["downloadOnly"] is True
     assert first["upgrade"].status == 0, first["upgrade"].text
-    assert "Update available for: " in first["check"].text
-    assert (
-        f"Queued for next boot: ostree-unverified-registry:127.0.0.1:5000/os:{tags[1]}"
-        in first["upgrade"].text
-    )
     assert "Staged update present, not changed" in first["again"].text
     assert first["refused"].status != 0
     assert "--discard-staged" in first["refused"].text
     assert first["staged"].status == 77
     staged = first["staged"].json()["status"]["staged"]
     assert staged["image"]["version"] == "2"
+    assert staged["downloadOnly"] is False
     assert (
         first["required"].text
         == f"bootc: Reboot required for image: {staged['image']['imageDigest']}\n"
@@ -167,7 +170,8 @@ def test_install_upgrade_and_rollback_boot(laboratory: Laboratory, suffix: str) 
     assert second["queued"].json()["status"]["rollbackQueued"] is True
     assert "Rollback" in second["journal"].text
 
-    third = run(laboratory, disk, "3", **FACTS)
+    third = run(laboratory, disk, "3", **FACTS, **OTHER_VERBS)
+    assert_other_verbs(third)
     assert_healthy(third, 1)
     assert booted(third) == one
     assert etc(third) == {
