@@ -56,6 +56,33 @@ CHANGE_STATE = (
 )
 
 
+# What changes nothing that a later boot looks at.
+OTHER_VERBS = {
+    "fsck": "bootc-orch fsck",
+    "edit": "bootc-orch status --format yaml | sed 's/bootOrder:.*/bootOrder: rollback/' "
+    ">/tmp/host && bootc-orch edit --filename /tmp/host && bootc-orch status --json",
+    "revert": "bootc-orch rollback",
+    "kargs": "bootc-orch kargs --append added=1 && bootc-orch status --json",
+    "pending": "bootc-orch cleanup --pending && bootc-orch status --json",
+    "pin": "bootc-orch pin booted && bootc-orch status --json",
+    "overlay": "bootc-orch usr-overlay && touch /usr/written && bootc-orch status --json",
+}
+
+
+def assert_other_verbs(steps: dict[str, Step]) -> None:
+    shown = {name: steps[name] for name in OTHER_VERBS}
+    assert {step.status for step in shown.values()} == {0}, shown
+    assert "0 errors" in steps["fsck"].text
+    assert steps["edit"].json()["status"]["rollbackQueued"] is True
+    assert steps["revert"].text.splitlines()[-1] == "Next boot: current deployment"
+    assert "added=1" in steps["kargs"].text
+    assert steps["kargs"].json()["status"]["staged"] is not None
+    assert steps["pending"].json()["status"]["staged"] is None
+    assert steps["pin"].json()["status"]["booted"]["pinned"] is True
+    overlay = {"accessMode": "readWrite", "persistence": "transient"}
+    assert steps["overlay"].json()["status"]["usrOverlay"] == overlay
+
+
 def run(laboratory: Laboratory, disk: Disk, name: str, **steps: str) -> dict[str, Step]:
     log = laboratory.directory / f"{disk.path.stem}-{name}"
     output = boot(disk, script(**steps), log, images=laboratory.disk)
