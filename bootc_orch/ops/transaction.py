@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bootc_orch.errors import NotFoundError
 from bootc_orch.model.deployment import Deployment, Deployments
 from bootc_orch.model.reference import OstreeImageReference
 from bootc_orch.ops import bound
@@ -22,10 +23,11 @@ from bootc_orch.ops.deploy import deploy
 from bootc_orch.ops.hooks import DIRECTORIES, find_hooks, run_hooks
 from bootc_orch.ops.lock import locked
 from bootc_orch.ops.new_root import CommitTree, checked_out
+from bootc_orch.ops.open_image import require_bootable
 from bootc_orch.ops.progress import Progress, Step
 from bootc_orch.ops.pull import pull
 from bootc_orch.ops.pull_plan import PullOptions, PullResult
-from bootc_orch.ops.store import ImageState, commit_state
+from bootc_orch.ops.store import ImageState, commit_state, image_state
 from bootc_orch.ops.wanted import (
     Outcome,
     Wanted,
@@ -111,14 +113,29 @@ def run_transaction(
 def _fetch(
     sysroot: Sysroot, wanted: Wanted, options: TransactionOptions, progress: Progress
 ) -> PullResult:
+    if wanted.from_downloaded or options.pull.offline:
+        return _stored(sysroot.repo(), wanted)
     pull_options = replace(
-        options.pull,
-        gc=False,
-        require_bootable=True,
-        target=wanted.target.image,
-        offline=options.pull.offline or wanted.from_downloaded,
+        options.pull, gc=False, require_bootable=True, target=wanted.target.image
     )
     return pull(sysroot.repo_path, wanted.source, pull_options, progress)
+
+
+def _stored(repo: Repo, wanted: Wanted) -> PullResult:
+    """Take what is stored under the name that is followed, whatever its source has by now.
+
+    Raises:
+        NotFoundError: nothing is.
+    """
+    state = image_state(repo, wanted.target.image)
+    if state is None:
+        raise NotFoundError(
+            f"{wanted.target.image} is not stored.",
+            hint="Fetch it first, for instance with: bootc-orch upgrade --download-only",
+            image=str(wanted.target.image),
+        )
+    require_bootable(state.config)
+    return PullResult(state.merge_commit, state.manifest_digest, changed=False)
 
 
 def _release_or_hold(deployments: Deployments, wanted: Wanted) -> None:

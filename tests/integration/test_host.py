@@ -337,3 +337,88 @@ def test_changes_by_rpm_ostree_are_shown_and_refused(plain, os_image):
     result = plain.switch(os_image(2), status=1)
     assert "packages or overrides of rpm-ostree (packages)" in result.stderr
     assert plain.snapshot() == before
+
+
+def test_progress_for_programs_is_valid_to_the_end(system, os_image, tmp_path):
+    image = os_image(2).partition(":")[2]
+    lines = tmp_path / "progress"
+    script = f'exec 3>{lines}; exec "$0" "$@"'
+    bootc_orch(
+        "switch", "--transport", "oci", image, "--sysroot", system.path, "--progress-fd", "3",
+        prefix=("sh", "-c", script),
+    )  # fmt: skip
+    schema = json.loads((Path(__file__).parents[1] / "schemas/progress-v0.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    events = [json.loads(line) for line in lines.read_text().splitlines()]
+    for event in events:
+        validator.validate(event)
+    assert events[0] == {"type": "Start", "version": "0.1.0"}
+    tasks = list(dict.fromkeys(event["task"] for event in events[1:]))
+    assert tasks == ["pulling", "importing", "staging"]
+
+
+def test_download_only_fetches_all_and_stages_nothing_where_nothing_is_booted(tmp_path):
+    layout = tmp_path / "followed"
+    system = System.installed(tmp_path / "sysroot", make_os(layout, 1))
+    try:
+        layout.rename(tmp_path / "old")
+        make_os(layout, 2)
+        result = system.run("upgrade", "--download-only")
+        assert f"Downloaded, not staged: ostree-unverified-image:oci:{layout}" in result.lines
+        assert system.versions() == ["1"]
+        layout.rename(tmp_path / "gone")
+        system.run("upgrade", "--from-downloaded")
+        assert system.versions() == ["2", "1"]
+    finally:
+        system.release()
+
+
+def test_a_plan_tells_bytes_and_space_and_changes_nothing(system, os_image):
+    image = os_image(2).partition(":")[2]
+    before = system.snapshot()
+    command = ("switch", "--transport", "oci", image, "--plan", "--json")
+    plan = system.run(*command).json["plan"]
+    assert plan["bytes"] == sum(layer["size"] for layer in plan["fetch"]) > 0
+    assert plan["bound_images"] is None
+    assert plan["space"]["root"]["free"] > plan["space"]["root"]["needed"] == plan["bytes"]
+    assert system.snapshot() == before
+    bootc_orch("image", "pull", system.repo, f"ostree-unverified-image:oci:{image}")
+    plan = system.run(*command).json["plan"]
+    assert (plan["bytes"], plan["bound_images"], plan["deployed"]) == (0, [], False)
+    assert system.versions() == ["1"]
+
+
+def test_what_is_on_disk_is_what_bootc_leaves(system):
+    """File by file, but for objects and the tree of the deployment."""
+    commit = system.entries()[0]["ostree"]["checksum"]
+    [boot] = (system.path / "boot/ostree").iterdir()
+    bootcsum = boot.name.removeprefix("default-")
+    modern = ostree_version() >= (2024, 5)
+    entry = "ostree-1.conf" if modern else "ostree-1-default.conf"
+    expected = {
+        "boot/boot",
+        "boot/loader",
+        f"boot/loader.1/entries/{entry}",
+        f"boot/ostree/default-{bootcsum}/initramfs-{KERNEL}.img",
+        f"boot/ostree/default-{bootcsum}/vmlinuz-{KERNEL}",
+        "ostree/boot.1",
+        f"ostree/boot.1.1/default/{bootcsum}/0",
+        f"ostree/deploy/default/deploy/{commit}.0.origin",
+        "ostree/deploy/default/var/.ostree-selabeled",
+        "ostree/deploy/default/var/lock",
+        "ostree/deploy/default/var/run",
+        "ostree/repo/.bootc-orch.lock",
+        "ostree/repo/.lock",
+        "ostree/repo/config",
+    }
+    found = {
+        str(path.relative_to(system.path))
+        for path in system.path.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+    ignored = (
+        "ostree/repo/objects/",
+        "ostree/repo/refs/",
+        f"ostree/deploy/default/deploy/{commit}.0/",
+    )
+    assert {name for name in found if not name.startswith(ignored)} == expected
