@@ -88,17 +88,42 @@ def publish_layers(layers: Mapping[str, str], staging: Staging, repo: Repo) -> N
         CommandError: ostree refused.
         StorageIOError: something could not be flushed to the disk.
     """
+    _publish_layers(layers, staging, repo, passing_over_incomplete=False)
+
+
+def publish_complete_layers(layers: Mapping[str, str], staging: Staging, repo: Repo) -> int:
+    """Make those of *layers* visible that are complete, and return how many that are.
+
+    A base commit is complete only with the last of its chunks; the chunks alone are of use too.
+    Errors are those of `publish_layers`, but for the first.
+    """
+    return _publish_layers(layers, staging, repo, passing_over_incomplete=True)
+
+
+def _publish_layers(
+    layers: Mapping[str, str], staging: Staging, repo: Repo, *, passing_over_incomplete: bool
+) -> int:
     repo.sync()
+    complete = {}
     with repo.pruning_held_off():
         with _moving(staging.store, repo.path) as moves:
-            for commit in layers.values():
-                moves.add_tree(commit)
+            for ref, commit in layers.items():
+                seen = set(moves.seen) if passing_over_incomplete else moves.seen
+                try:
+                    moves.add_tree(commit)
+                    complete[ref] = commit
+                except InvalidImageError:
+                    if not passing_over_incomplete:
+                        raise
+                    # A directory counts as seen before what is below it has been looked at.
+                    moves.seen = seen
             repo.sync()
-            for commit in layers.values():
+            for commit in complete.values():
                 moves.add_commit(commit)
-        for ref, commit in layers.items():
+        for ref, commit in complete.items():
             staging.set_ref(ref, commit)
-        _take_refs(layers, staging, repo)
+        _take_refs(complete, staging, repo)
+    return len(complete)
 
 
 def _take_refs(refs: Iterable[str], staging: Staging, repo: Repo) -> None:
@@ -132,6 +157,9 @@ class _Moves:
 
         Nothing is passed over because its parent is there: that may be what an interrupted prune
         left.  What is not staged must be in the destination.
+
+        Raises:
+            InvalidImageError: something is in neither.
         """
         data = Commit.decode(self.store.metadata(commit, "commit"))
         self.add(data.meta, "dirmeta")

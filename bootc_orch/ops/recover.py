@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bootc_orch.errors import OrchError
-from bootc_orch.ops.publish import publish_layers
+from bootc_orch.ops.publish import publish_complete_layers
 from bootc_orch.ops.staging import LOCK_NAME, PREFIX, Staging, object_mode, reopen_staging
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.tools.objects import Reach
@@ -99,8 +99,8 @@ def keep_finished_layers(staging: Staging, repo: Repo) -> None:
     try:
         layers = staging.layer_refs()
         if layers:
-            publish_layers(layers, staging, repo)
-            logger.info("Took over %d layers of a pull that was cut off.", len(layers))
+            kept = publish_complete_layers(layers, staging, repo)
+            logger.info("Took over %d layers of a pull that was cut off.", kept)
     except (OrchError, OSError) as error:
         logger.info("What a pull that was cut off left is not usable: %s", error)
 

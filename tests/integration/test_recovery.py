@@ -66,6 +66,31 @@ def test_finished_layers_of_a_pull_that_died_are_not_fetched_again(
     verify_state(repo)
 
 
+def test_the_chunks_of_a_base_are_kept_without_the_last_of_them(
+    tmp_path, oci_layout_of, monkeypatch
+):
+    repo, image = init_repo(tmp_path / "repo"), reference(oci_layout_of("base"))
+    left = cut_off_before_the_merge(repo, image, monkeypatch)
+    finished = sorted((left / "repo/refs/heads/ostree/container/blob").iterdir())
+    lost = next(ref for ref in finished if has_content(left / "repo", ref.read_text().strip()))
+    contents = ostree("ls", f"--repo={left}/repo", lost.read_text().strip()).split()
+    for name in (word[1:] for word in contents if len(word) == 65):
+        (left / f"repo/objects/{name[:2]}/{name[2:]}.file").unlink()
+    lost.unlink()
+    recover(Repo(repo))
+    kept = refs(repo, "ostree/container/blob")
+    assert len(kept) == len(finished) - 2
+    verify_state(repo)
+    assert pull(repo, image, OPTIONS, NullProgress()).changed
+    verify_state(repo)
+
+
+def has_content(repo: Path, commit: str) -> bool:
+    """Say whether *commit* is that of a chunk with at least one object."""
+    listing = ostree("ls", f"--repo={repo}", commit).split()
+    return any(len(word) == 65 for word in listing)
+
+
 def test_after_a_restart_of_the_machine_nothing_is_taken_over(tmp_path, oci_layout_of, monkeypatch):
     repo, image = init_repo(tmp_path / "repo"), reference(oci_layout_of("derived"))
     left = cut_off_before_the_merge(repo, image, monkeypatch)
