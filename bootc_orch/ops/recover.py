@@ -109,6 +109,8 @@ def _salvage(path: Path, repo: Repo) -> None:
     """Take over the layers that were finished in the staging repository at *path*."""
     try:
         staging = reopen_staging(path, repo)
+        if staging is not None:
+            staging.store.discard_unfinished()
     except (OrchError, OSError) as error:
         logger.info("What a pull that was cut off left is not usable: %s", error)
         return

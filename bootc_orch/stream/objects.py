@@ -216,6 +216,22 @@ class ObjectStore:
             os.close(fd)
             del self._busy[path]
 
+    def discard_unfinished(self) -> None:
+        """Remove the objects whose writer died before they were whole.
+
+        A writer gives an object its attributes when all of the content is there: metadata its mode,
+        content its time, which is last and always the epoch.
+        """
+        for directory in (self.repository / "objects").iterdir():
+            for path in directory.iterdir():
+                status = path.lstat()
+                is_content = path.name.endswith(self.content_suffix)
+                whole = (
+                    status.st_mtime == 0 if is_content else stat.S_IMODE(status.st_mode) != 0o600
+                )
+                if not whole:
+                    path.unlink()
+
     def _write_link(self, path: str, attributes: Attributes) -> None:
         with _Temporary(self.repository / "tmp") as temporary:
             os.symlink(attributes.target, os.fsencode(temporary.path))
