@@ -38,7 +38,8 @@ class Planner:
         self._options = options
         self._progress = progress
         self._failures = failures
-        self._stored = session.store.images() if session.store else ()
+        store = session.store
+        self._stored = store.images() if store and not store.is_new else ()
         # Without a store nothing is compared, and an export wants all documents.
         self._ids = {i.image_id for i in self._stored} if session.store else None
 

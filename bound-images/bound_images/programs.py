@@ -27,9 +27,10 @@ MAX_LINE = 2000
 # Variables that change what a child does or prints, behind the back of the argument list.
 HOSTILE_PREFIXES = ("LD_", "PYTHON", "STORAGE_", "CONTAINER_")
 GRACE_SECONDS = 5.0
-# Both programs live for seconds and are written in Go, whose collector takes a quarter of the
-# processor time of a pull; so it waits until there is something worth collecting.
-GO_RUNTIME = {"GOGC": "off", "GOMEMLIMIT": "192MiB"}
+# Both programs live for seconds and are written in Go.  Its collector takes a quarter of the
+# processor time of a pull, so it waits until there is something worth collecting; its scheduler
+# spends more on waking threads than small tasks gain from them, so they get one processor.
+GO_RUNTIME = {"GOGC": "off", "GOMEMLIMIT": "192MiB", "GOMAXPROCS": "1"}
 
 Arg = str | Path
 
@@ -201,6 +202,11 @@ def child_environment() -> dict[str, str]:
     """Return the environment for programs: ours, without what would change their behaviour."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(HOSTILE_PREFIXES)}
     return {**kept, "LC_ALL": "C.UTF-8", **GO_RUNTIME}
+
+
+def processors(share: int) -> dict[str, str]:
+    """Return the variables that give each of *share* programs its part of the processors."""
+    return {"GOMAXPROCS": str(max(1, len(os.sched_getaffinity(0)) // max(1, share)))}
 
 
 def _command(program: str) -> sh.Command:

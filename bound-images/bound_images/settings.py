@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from bound_images.locking import DEFAULT_TIMEOUT
 
-DEFAULT_JOBS = 4
+# Unpacking is bound to the processors, and podman does it under one lock; waiting is not.
+DEFAULT_JOBS = max(2, min(4, len(os.sched_getaffinity(0))))
 PULL_SECONDS = 3600.0
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from bound_images.errors import (
 )
 from bound_images.files import write_error
 from bound_images.namespace import ALIAS, RUNROOT, entrance, sync_file_system
-from bound_images.programs import Arg, Runner
+from bound_images.programs import Arg, Runner, processors
 from bound_images.source import STORAGE
 from bound_images.storeimages import StoredImage, parse_images, parse_layers
 from bound_images.where import state_directory
@@ -50,7 +50,14 @@ class ImageStore:
         work: A private directory on a tmpfs: run root, configuration, authentication files.
         spool: Where podman keeps blobs while it pulls, on the file system of the store.
         runner: Starts the programs.
+
+    Attributes:
+        share: How many transfers share the processors; whoever starts them sets it.
+        is_new: Whether the store was made just now, and is empty.
     """
+
+    share: int = 1
+    is_new: bool = False
 
     def __init__(self, path: Path, work: Path, spool: Path, runner: Runner) -> None:
         self.path = path
@@ -103,6 +110,7 @@ class ImageStore:
             what=f"Pulling {source}",
             image=source,
             global_options=global_options,
+            env=processors(self.share),
             on_line=on_line,
             timeout=timeout,
         )
@@ -187,6 +195,7 @@ class ImageStore:
         what: str,
         image: str | None = None,
         global_options: Sequence[Arg] = (),
+        env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         allow: tuple[int, ...] = (0,),
         timeout: float | None = QUICK_SECONDS,
@@ -197,7 +206,7 @@ class ImageStore:
                 [f"--root={ALIAS}", f"--runroot={RUNROOT}", *global_options, *arguments],
                 what=what,
                 image=image,
-                env=self._environment,
+                env={**self._environment, **(env or {})},
                 enter=enter,
                 on_line=on_line,
                 allow=allow,
@@ -220,7 +229,7 @@ class ImageStore:
                 [f"--tmpdir={self.spool}", *arguments],
                 what=what,
                 image=image,
-                env=self._environment,
+                env={**self._environment, **processors(self.share)},
                 enter=enter,
                 on_line=on_line,
                 timeout=timeout,
@@ -263,9 +272,12 @@ def open_store(
     try:
         ALIAS.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="spool-", dir=state_directory(path)) as spool:
-            if not path.is_dir():
+            is_new = not path.is_dir()
+            if is_new:
                 _create(path, work / "create", Path(spool), runner)
-            yield _prepared(path, work / "store", Path(spool), runner)
+            store = _prepared(path, work / "store", Path(spool), runner)
+            store.is_new = is_new
+            yield store
     except OSError as error:
         raise write_error(error, path) from error
 

@@ -181,6 +181,7 @@ def _synced(
         assert images is not None
         todo = Planner(session, options, progress, failures).plan(bound, pinned)
         todo.check_space(shutil.disk_usage(store).free, where=str(store))
+        images.share = min(options.jobs, max(1, len(todo.images)))
         left = checked(todo, images, progress, jobs=options.jobs, failures=failures)
         done = _fetched(left, Fetcher(images, root, progress, options), options, failures)
         new = Record(tuple(map(locked_image, done)))
