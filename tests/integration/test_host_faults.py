@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -15,8 +16,16 @@ from support.cli import PROGRAM, bootc_orch
 from support.host import System, make_os
 
 pytestmark = pytest.mark.root
-# Each starts a step of the transaction: pull, kernel, staging of layers, deployment, cleanup.
-STEPS = ("skopeo", "commit", "pull-local", "checkout", "deploy", "cleanup")
+# Each is the program, or ostree's verb, with which a step of the transaction starts.
+BEFORE = ("skopeo", "pull-local", "deploy")
+AFTER = ("cleanup", "prune")
+# Where ``ostree admin deploy`` is killed: at which of the system calls that change the disk.
+POINTS = (
+    *(("renameat", when) for when in range(1, 10)),
+    *(("symlinkat", when) for when in (1, 3, 5)),
+    *(("syncfs", when) for when in (1, 2, 3)),
+    *((call, when) for call in ("mkdirat", "linkat", "unlinkat") for when in (1, 9)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +100,13 @@ def test_no_source_to_pull_from_changes_nothing(world):
     assert_second_try_succeeds(world)
 
 
-@pytest.mark.parametrize("verb", STEPS)
-def test_a_kill_at_the_start_of_any_step_converges(world, verb):
-    """SIGKILL to the program and all its children, when the step's program starts."""
-    before = world.system.snapshot()
+def kill_at(world: World, verb: str) -> None:
+    """Send SIGKILL to the program and all its children when the step's program starts."""
     marker = world.shims.parent / "started"
     program = "skopeo" if verb == "skopeo" else "ostree"
     match = "experimental-image-proxy" if verb == "skopeo" else verb
     world.shim(
-        program,
-        f'case " $* " in *" {match} "*) : >{marker}; sleep 60;; esac\nexec "$real" "$@"',
+        program, f'case " $* " in *" {match} "*) : >{marker}; sleep 60;; esac\nexec "$real" "$@"'
     )
     transport, _, name = world.image.partition(":")
     process = subprocess.Popen(
@@ -115,25 +121,57 @@ def test_a_kill_at_the_start_of_any_step_converges(world, verb):
         start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not marker.exists() and time.monotonic() < deadline:
+        assert process.poll() is None, f"{verb} was never started"
         time.sleep(0.02)
-    finished = process.poll() is not None
-    if not finished:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    if verb == "cleanup":
-        assert world.system.versions() == ["2", "1"]
-        world.heal()
-        world.system.run("cleanup")
-        world.system.check()
-        return
-    assert not finished or verb in ("commit", "checkout"), "the step was never reached"
-    if not finished:
-        assert world.system.snapshot() == before
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     world.heal()
-    world.switch("--unchanged-exit-77", status=None)
+
+
+@pytest.mark.parametrize("verb", BEFORE)
+def test_a_kill_before_the_deployment_changes_nothing_and_converges(world, verb):
+    before = world.system.snapshot()
+    kill_at(world, verb)
+    assert world.system.snapshot() == before
+    assert_second_try_succeeds(world)
+
+
+@pytest.mark.parametrize("verb", AFTER)
+def test_a_kill_after_the_deployment_leaves_the_new_system_to_boot(world, verb):
+    kill_at(world, verb)
     assert world.system.versions() == ["2", "1"]
+    world.system.run("cleanup")
     world.system.check()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_a_kill_at_any_change_that_a_deployment_makes_leaves_valid_entries(world, tmp_path):
+    """P13, P16: ``ostree admin deploy`` dies at one of its system calls, and is run again."""
+    other = make_os(tmp_path / "os-3", 3)
+    killed = 0
+    for call, when in POINTS:
+        world.shim(
+            "ostree",
+            f'case "$*" in "admin deploy"*) exec strace -f -o /dev/null -e trace={call} '
+            f'-e inject={call}:signal=SIGKILL:when={when} "$real" "$@";; esac\nexec "$real" "$@"',
+        )
+        [before, *_] = world.system.versions()
+        image, wanted = (other, "3") if before == "2" else (world.image, "2")
+        transport, _, name = image.partition(":")
+        result = bootc_orch(
+            "switch", "--transport", transport, name, "--sysroot", world.system.path,
+            status=None, env={"PATH": f"{world.shims}:{os.environ['PATH']}"},
+        )  # fmt: skip
+        killed += "killed by signal 9" in result.stderr
+        world.system.check()
+        assert world.system.versions()[0] in (before, wanted), (call, when)
+        world.heal()
+        world.system.switch(image)
+        assert world.system.versions()[0] == wanted
+        world.system.check()
+    assert killed > len(POINTS) // 2
 
 
 def test_a_hook_that_refuses_stops_before_staging(world, tmp_path):
