@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from bound_images.errors import BoundImagesError, MismatchError
+from bound_images.errors import BoundImagesError, MismatchError, NotFoundError
 from bound_images.events import Event, Progress, State
 from bound_images.plan import Action, PlannedImage
 from bound_images.pullargs import Platform, global_arguments, pull_arguments
@@ -81,6 +81,11 @@ class Fetcher:
 
     def _fetch(self, planned: PlannedImage) -> None:
         image = planned.resolved
+        if self._settings.offline and image.place.startswith(f"{DOCKER}://"):
+            raise NotFoundError(
+                f"{image.canonical} is not whole in the store, and no registry may be asked.",
+                hint="Run sync without --offline.",
+            )
         report = self._reporter(planned)
         with_retries(
             lambda: self._transfer(image, report),

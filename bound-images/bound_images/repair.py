@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from bound_images import verified
@@ -26,24 +26,27 @@ def checked(
     that a damaged layer belongs to: podman would otherwise find that layer and use it again.
     """
 
-    def is_whole(image: PlannedImage) -> bool:
+    def answer(image: PlannedImage) -> tuple[str, bool]:
         progress(Event(image.resolved.canonical, State.CHECKING))
-        return _is_whole(image.resolved.image_id, store)
+        return image.resolved.image_id, _is_whole(image.resolved.image_id, store)
 
     todo = [image for image in plan.images if image.action is Action.CHECK]
-    answers = for_each(is_whole, todo, jobs=jobs, failures=failures)
+    whole = dict(for_each(answer, todo, jobs=jobs, failures=failures))
     failures.stop("Some images could not be read back.")
-    whole = dict(zip((image.resolved.image_id for image in todo), answers, strict=False))
-    damaged = {image_id for image_id, answer in whole.items() if not answer}
-    if damaged:
+    if damaged := {image_id for image_id, is_whole in whole.items() if not is_whole}:
         _remove(damaged, store)
-    return SyncPlan(tuple(_next(image, damaged) for image in plan.images))
+    return SyncPlan(tuple(_next(plan, whole)))
 
 
-def _next(image: PlannedImage, damaged: Collection[str]) -> PlannedImage:
-    if image.resolved.image_id in damaged:
-        return replace(image, action=Action.FETCH, fetch=image.resolved.layers)
-    return replace(image, action=Action.NAME) if image.action is Action.CHECK else image
+def _next(plan: SyncPlan, whole: Mapping[str, bool]) -> Iterator[PlannedImage]:
+    """Yield what is left to do; an image that could not be read back is left out."""
+    for image in plan.images:
+        is_whole = whole.get(image.resolved.image_id)
+        if image.action is not Action.CHECK:
+            yield image
+        elif is_whole is not None:
+            fetch = () if is_whole else image.resolved.layers
+            yield replace(image, action=Action.NAME if is_whole else Action.FETCH, fetch=fetch)
 
 
 def _remove(damaged: Collection[str], store: ImageStore) -> None:

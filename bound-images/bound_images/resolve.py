@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bound_images.access import Access, AccessBroker
@@ -11,6 +12,7 @@ from bound_images.errors import (
     BoundImagesError,
     InvalidImageError,
     MismatchError,
+    NotFoundError,
     ToolError,
 )
 from bound_images.manifest import Blob, Index, Manifest, digest_of, parse_config, parse_manifest
@@ -21,7 +23,7 @@ from bound_images.reference import DOCKER, ImageName, transport_of
 from bound_images.retrying import with_retries
 from bound_images.scan import BoundImage
 from bound_images.settings import SyncOptions
-from bound_images.source import Source
+from bound_images.source import RegistrySource, Source
 
 INSPECT_SECONDS = 120.0
 
@@ -138,11 +140,15 @@ class Resolver:
     def in_store(self, image: BoundImage, image_id: str, digest: str) -> ResolvedImage:
         """Return *image* as the store has it, without asking anybody.
 
-        Should it turn out to be damaged, it is fetched from its registry by *digest*.
+        Should it turn out to be damaged, it is fetched from its source: a registry by *digest*.
         """
+        place = _pinned(f"{DOCKER}://{image.canonical}", digest)
+        if not isinstance(self._source, RegistrySource):
+            with suppress(NotFoundError, ToolError):
+                place = self._source.locate(image.canonical, image.reference)
         return ResolvedImage(
             image=image,
-            place=_pinned(f"docker://{image.canonical}", digest),
+            place=place,
             access=self._broker.access(image.reference, image.options),
             digest=digest,
             image_id=image_id,

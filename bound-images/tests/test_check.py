@@ -94,6 +94,20 @@ def test_sync_with_verify_reads_back_and_repairs(synced):
     synced.run("verify")
 
 
+def test_without_a_network_damage_is_told_and_not_repaired(synced):
+    damage(synced)
+    error = synced.json("sync", "--locked", "--offline", "--verify", status=66)["error"]
+    assert "no registry may be asked" in error["message"]
+
+
+def test_an_import_repairs_what_is_damaged(synced, layout):
+    synced.run("export", synced.path / "carried")
+    damage(synced)
+    (synced.state / "verified").unlink()
+    synced.run("import", synced.path / "carried", prefix=["unshare", "-n"])
+    synced.run("verify")
+
+
 def test_a_missing_layer_is_damage(synced):
     (path,) = synced.store.glob("overlay/*/diff/data")
     path.unlink()

@@ -39,7 +39,7 @@ from bound_images.errors import (
     exit_status,
     raise_all,
 )
-from bound_images.events import Event, State
+from bound_images.events import Event, State, silent
 from bound_images.failures import error_of, essence
 from bound_images.locking import locked
 from bound_images.manifest import Blob
@@ -50,6 +50,7 @@ from bound_images.programs import Cancelled, Runner
 from bound_images.prune import Kept, plan_prune
 from bound_images.pullargs import Platform, global_arguments, pull_arguments
 from bound_images.quadlet import UnitType
+from bound_images.repair import checked
 from bound_images.resolve import ResolvedImage
 from bound_images.retrying import with_retries
 from bound_images.scan import BoundImage, merge
@@ -104,6 +105,53 @@ def test_a_plan_that_cannot_fit_is_refused():
     plan.check_space(200, where="/store")
     with pytest.raises(SpaceError, match="/store"):
         plan.check_space(199, where="/store")
+
+
+class ScriptedStore:
+    """A store whose images read back as *answers* say: whole, damaged, or a failure."""
+
+    def __init__(self, path, answers):
+        self.path, self.answers, self.removed = path, answers, []
+
+    def read_back(self, image_id):
+        if self.answers[image_id] is not None:
+            raise self.answers[image_id]
+
+    def images(self):
+        return tuple(StoredImage(image_id, ()) for image_id in self.answers)
+
+    def layers(self, image_ids):
+        return dict.fromkeys(image_ids, ("same",))
+
+    def remove(self, image_id):
+        self.removed.append(image_id)
+
+
+def test_only_what_was_read_back_goes_on(tmp_path):
+    answers = {A: SpaceError("full"), B: StoreDamagedError("damaged"), C: None}
+    store = ScriptedStore(tmp_path / "storage", answers)
+    stored = store.images()
+    plan = plan_sync(
+        [resolved(f"q.io/{i[0]}:1", i, "1") for i in (A, C, B)],
+        stored,
+        trusted=(),
+        present_layers=(),
+    )
+    failures = Failures(keep_going=True)
+    answers[A] = SpaceError("full")
+    with pytest.raises(SpaceError):
+        # What shares the damaged layer cannot be judged either, so nothing is removed.
+        checked(plan, store, silent, jobs=1, failures=failures)
+    assert store.removed == []
+    del answers[A]
+    plan = plan_sync(
+        [resolved(f"q.io/{i[0]}:1", i, "1") for i in (C, B)], stored, trusted=(), present_layers=()
+    )
+    left = checked(plan, store, silent, jobs=2, failures=failures)
+    assert [(i.resolved.image_id, i.action) for i in left.images] == [
+        (C, Action.NAME), (B, Action.FETCH),
+    ]  # fmt: skip
+    assert store.removed == [B]
 
 
 def test_prune_goes_by_ids_and_by_names():
