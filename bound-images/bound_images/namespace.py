@@ -11,8 +11,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 ALIAS = Path("/run/bootc/storage")
@@ -21,10 +23,12 @@ RUNROOT = f"/proc/self/fd/{RUNROOT_FD}"
 
 # Source: <sched.h>, <sys/mount.h>, <sys/prctl.h>.
 _CLONE_NEWNS = 0x00020000
+_MS_REMOUNT = 0x20
 _MS_BIND = 0x1000
 _MS_REC = 0x4000
 _MS_PRIVATE = 1 << 18
 _PR_SET_PDEATHSIG = 1
+_OCTAL = re.compile(r"\\([0-7]{3})")
 
 # Loaded before any fork: the child must not have to take the loader's locks.
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,6 +59,39 @@ def entrance(store: Path, runroot: int) -> Callable[[], None]:
         os.set_inheritable(RUNROOT_FD, True)  # noqa: FBT003 - positional only
 
     return enter
+
+
+def make_writable(path: Path) -> None:
+    """See the mount that holds *path* as writable, in this process and its children alone.
+
+    An ostree host mounts ``/sysroot`` read-only for everybody who does not ask, though its file
+    system is writable.  Nothing happens where the mount is writable already, or the right to mount
+    is missing; whoever writes then finds out.
+    """
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not os.statvfs(existing).f_flag & os.ST_RDONLY:
+        return
+    with suppress(OSError):
+        mount_point = _mount_point(existing.resolve())
+        _call("unshare", _CLONE_NEWNS)
+        _call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
+        _call("mount", None, os.fsencode(mount_point), None, _MS_REMOUNT | _MS_BIND, None)
+
+
+def _mount_point(path: Path) -> Path:
+    """Return the mount point that *path* is below; a bind mount has no device of its own.
+
+    Source: proc_pid_mountinfo(5).
+    """
+    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    points = [Path(_OCTAL.sub(_octal_character, line.split()[4])) for line in lines.splitlines()]
+    return max(
+        (point for point in points if path.is_relative_to(point)), key=lambda p: len(p.parts)
+    )
+
+
+def _octal_character(match: re.Match[str]) -> str:
+    return chr(int(match[1], 8))
 
 
 def explain_failure(number: int) -> str:

@@ -1,9 +1,11 @@
 """Passwords, certificates, dead registries, full disks, kills, and two at once."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -207,6 +209,48 @@ def small_file_system(path, *, megabytes):
         subprocess.run(["umount", "-l", path], check=True)
 
 
+def cut_power(path):
+    """Have the file system at *path* forget what is not on the disk, and mount it again."""
+    descriptor = os.open(path, os.O_RDONLY)
+    # EXT4_IOC_SHUTDOWN without a flush of the journal.
+    fcntl.ioctl(descriptor, 0x8004587D, struct.pack("I", 2))
+    os.close(descriptor)
+    subprocess.run(["umount", "-l", path], check=True)
+    subprocess.run(["mount", "-o", "loop", path.with_suffix(".img"), path], check=True)
+
+
+def test_what_sync_said_was_done_survives_a_power_cut(world, layout, registry, tmp_path):
+    image = layout.image(layer({f"file-{n}": os.urandom(50_000) for n in range(100)}))
+    world.bind_image("durable", registry.push(layout, image, "app/durable"))
+    with small_file_system(tmp_path / "disk", megabytes=64) as disk:
+        where = ("--store", disk / "bootc/storage")
+        world.run("sync", *where)
+        cut_power(disk)
+        world.run("check", *where)
+        world.run("verify", *where)
+
+
+@pytest.mark.parametrize("delay", [0.6, 1.0, 1.4])
+def test_after_a_power_cut_in_mid_pull_the_next_sync_converges(
+    world, layout, registry, tmp_path, delay
+):
+    image = layout.image(
+        *[layer({f"{k}-{n}": os.urandom(50_000) for n in range(40)}) for k in range(4)]
+    )
+    world.bind_image("cut", registry.push(layout, image, f"app/cut-{int(delay * 10)}"))
+    with small_file_system(tmp_path / "disk", megabytes=64) as disk:
+        where = ("--store", disk / "bootc/storage")
+        running = start(world, *where)
+        time.sleep(delay)
+        started = children(running)
+        running.kill()
+        finish(running)
+        wait_until(lambda: none_left(started))
+        cut_power(disk)
+        world.run("sync", *where)
+        world.run("verify", *where)
+
+
 def start(world, *arguments):
     command = [*command_line(), "sync", "--root", str(world.root), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -313,8 +357,6 @@ def test_a_held_lock_is_exit_75(world, layout, registry):
     world.bind_image("held", registry.push(layout, layout.image(), "app/held"))
     world.run("sync")
     with (world.state / "lock").open() as held:
-        import fcntl
-
         fcntl.flock(held, fcntl.LOCK_EX)
         error = world.json("sync", "--lock-timeout", "0.3", status=75)["error"]
     assert error["class"] == "locked"
@@ -326,6 +368,23 @@ def test_a_store_that_cannot_be_written_is_exit_73(world, layout, registry, tmp_
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         error = world.json("sync", "--store", disk / "bootc/storage", status=73)["error"]
     assert error["class"] == "read-only"
+
+
+def test_a_mount_that_is_read_only_for_others_is_written_and_stays_so_for_them(
+    world, layout, registry
+):
+    world.bind_image("host", registry.push(layout, layout.image(), "app/read-only-mount"))
+    sysroot = world.root / "sysroot"
+    subprocess.run(["mount", "--bind", sysroot, sysroot], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", sysroot], check=True)
+        world.run("sync")
+        world.run("check")
+        world.run("prune", "--keep-root", world.root)
+        with pytest.raises(OSError, match="Read-only"):
+            (sysroot / "x").touch()
+    finally:
+        subprocess.run(["umount", "-l", sysroot], check=True)
 
 
 def test_a_missing_program_is_exit_69(world, tmp_path):

@@ -10,6 +10,7 @@ import typer
 
 from bound_images.cli.app import SESSION
 from bound_images.locking import DEFAULT_TIMEOUT
+from bound_images.namespace import make_writable
 from bound_images.rootfs import Root
 from bound_images.settings import DEFAULT_JOBS, PULL_SECONDS
 from bound_images.where import default_lock, default_store, root_id
@@ -139,6 +140,8 @@ class Places:
         # A lock file that was named needs no store to be beside.
         place = store or (default_store(self.root) if needs_store else Path("storage"))
         self.store = place.absolute()
+        if needs_store:
+            make_writable(self.store)
         self.lock = (lock or default_lock(self.store, name or root_id(self.root))).absolute()
 
 
