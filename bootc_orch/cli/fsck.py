@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,8 +55,11 @@ def fsck(
     verbose: Verbose = False,
 ) -> None:
     """Check refs, images, layers, objects, deployments, boot entries and app images."""
+    from bootc_orch.cli.host_options import open_sysroot
     from bootc_orch.ops.lock import locked
 
+    if repo is None and os.geteuid() == 0:  # the store of app images is locked while it is read
+        open_sysroot(sysroot, writing=True)
     path = repo if repo is not None else open_repo(None, sysroot=sysroot).path
     with locked(path, exclusive=False, timeout=lock_timeout(wait)):
         report = _check(repo, sysroot, fast=fast)

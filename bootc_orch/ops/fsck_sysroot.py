@@ -122,7 +122,14 @@ def _check_apps(sysroot: Sysroot, deployment: Deployment) -> Iterator[Finding]:
     try:
         problems = bound.problems(sysroot, deployment)
     except OrchError as error:
-        problems = ((deployment.name, error.summary),)
+        yield Finding(
+            "unchecked-bound-images",
+            deployment.name,
+            f"The app images of deployment {deployment.name} cannot be checked: {error.summary}",
+            Remedy.SYNC,
+            Severity.WARNING,
+        )
+        return
     for image, detail in problems:
         yield Finding("bound-image", image, f"Deployment {deployment.name}: {detail}", Remedy.SYNC)
 

@@ -91,7 +91,7 @@ def run_transaction(
         if outcome is Outcome.UNCHANGED:
             return Result(outcome, wanted.target, image)
         if outcome is Outcome.ALREADY_STAGED:
-            _release_or_hold(deployments, wanted)
+            _release_or_hold(deployments, wanted, progress)
             return Result(outcome, wanted.target, image, deployments.staged)
         request = plan_deployment(repo, deployments, base, wanted, pulled.commit)
         with _new_root(repo, pulled.commit, options) as root:
@@ -138,11 +138,13 @@ def _stored(repo: Repo, wanted: Wanted) -> PullResult:
     return PullResult(state.merge_commit, state.manifest_digest, changed=False)
 
 
-def _release_or_hold(deployments: Deployments, wanted: Wanted) -> None:
+def _release_or_hold(deployments: Deployments, wanted: Wanted, progress: Progress) -> None:
     staged = deployments.staged
     if staged is None or staged.locked == wanted.download_only or not has(LOCKING_SINCE):
         return
     OstreeAdmin(Path("/")).lock_finalization(locked=wanted.download_only)
+    what = "is held back" if wanted.download_only else "boots next"
+    progress.message(f"The staged update {what} from now on.")
 
 
 @contextlib.contextmanager

@@ -154,6 +154,7 @@ def test_install_upgrade_and_rollback_boot(laboratory: Laboratory, suffix: str) 
     assert f"Queued for next boot: 127.0.0.1:5000/os:{tags[1]}" in first["download"].text
     assert first["held"].json()["status"]["staged"]["downloadOnly"] is True
     assert first["upgrade"].status == 0, first["upgrade"].text
+    assert "The staged update boots next from now on." in first["upgrade"].text
     assert "Staged update present, not changed" in first["again"].text
     assert first["refused"].status != 0
     assert "--discard-staged" in first["refused"].text
