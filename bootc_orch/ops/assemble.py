@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from bootc_orch.ops.store import (
 from bootc_orch.stream.layer_report import LayerReport, summarize_filtered
 from bootc_orch.stream.trees import Directory, Trees
 from bootc_orch.tools.ostree import Repo
+
+logger = logging.getLogger(__name__)
 
 SHOWN_DIRECTORIES = 5
 
@@ -160,6 +163,13 @@ def describe(imported: Mapping[Digest, ImportedLayer], flat: FlatImage) -> tuple
             "Layers state other attributes for directories that were there before, which has no "
             f"effect: {shown}{more if len(unchanged) > SHOWN_DIRECTORIES else ''}"
         )
+    if labels := sum(report.dropped_labels for report in reports):
+        warnings.append(
+            f"Layers bring {labels} SELinux labels (security.selinux), which were dropped: "
+            "labels come from the policy of the image."
+        )
+    if privileged := sum(report.privileged for report in reports):
+        logger.info("Layers bring %d files with the setuid or setgid bit.", privileged)
     if any(report.moved_var for report in reports):
         warnings.append(
             "Content of /var was moved to /usr/share/factory/var, because this version of ostree "

@@ -223,7 +223,7 @@ class _Builder:
 
     def _regular(self, placed: Parts, member: Member) -> str:
         if member.mode & 0o6000:
-            self.report.counted["setuid or setgid"] += 1
+            self.report.privileged += 1
         attributes = self._attributes(placed, member, stat.S_IFREG | member.mode)
         return self._write(attributes, member)
 
@@ -336,7 +336,7 @@ class _Builder:
         kept = []
         for name, value in member.xattrs:
             if name == _SELINUX:
-                self.report.counted["SELinux label"] += 1
+                self.report.dropped_labels += 1
             elif self._is_allowed(name):
                 kept.append((name + b"\0", value))
             else:

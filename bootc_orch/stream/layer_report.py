@@ -21,14 +21,16 @@ class LayerReport:
     Attributes:
         filtered: How many entries were left out, by kind.
         examples: The first `SHOWN_PATHS` paths of each kind.
-        counted: How many entries are setuid or setgid files, or carried a SELinux label.
+        privileged: How many files have the setuid or setgid bit; they keep it.
+        dropped_labels: How many entries brought a SELinux label; labels come from the policy.
         directories: Paths of the directories that the layer describes itself, absolute.
         moved_var: Whether anything went from ``/var`` to ``/usr/share/factory/var``.
     """
 
     filtered: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
-    counted: Counter[str] = field(default_factory=Counter)
+    privileged: int = 0
+    dropped_labels: int = 0
     directories: set[bytes] = field(default_factory=set)
     moved_var: bool = False
 
