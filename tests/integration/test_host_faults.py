@@ -174,6 +174,22 @@ def test_a_kill_at_any_change_that_a_deployment_makes_leaves_valid_entries(world
     assert killed > len(POINTS) // 2
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.parametrize("call", ["mkdirat", "linkat", "symlinkat", "renameat"])
+def test_a_disk_that_is_full_while_deploying_leaves_the_old_list(world, call):
+    """D08: the deployment itself finds no space, at its first and at each later change."""
+    before = world.system.versions(), world.system.boot_entries()
+    world.shim(
+        "ostree",
+        f'case "$*" in "admin deploy"*) exec strace -f -o /dev/null -e trace={call} '
+        f'-e inject={call}:error=ENOSPC:when=2+ "$real" "$@";; esac\nexec "$real" "$@"',
+    )
+    assert "no space left" in world.switch(status=73)
+    assert (world.system.versions(), world.system.boot_entries()) == before
+    world.system.check()
+    assert_second_try_succeeds(world)
+
+
 def test_a_hook_that_refuses_stops_before_staging(world, tmp_path):
     hooks = tmp_path / "hooks"
     hooks.mkdir()
