@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from bound_images.errors import AuthError, ConfigError, DefinitionError, NotFoun
 from bound_images.options import PullOptions
 from bound_images.reference import ImageName, transport_of
 from bound_images.rootfs import Root
+
+logger = logging.getLogger(__name__)
 
 # Where an ostree host keeps the credentials for its own image; those of the root come first.
 OSTREE_AUTH_FILES = ("/run/ostree/auth.json", "/etc/ostree/auth.json", "/usr/lib/ostree/auth.json")
@@ -74,6 +77,8 @@ class AccessBroker:
         self._root = root
         self._tls_verify = tls_verify
         self._number = itertools.count()
+        if auth_file is not None:
+            _warn_if_readable(auth_file)
         self._default = auth_file or self._ostree_auth_file()
 
     def access(self, reference: str, options: PullOptions) -> Access:
@@ -140,3 +145,13 @@ class AccessBroker:
         except OSError as error:
             raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
         return path
+
+
+def _warn_if_readable(path: Path) -> None:
+    """Warn of a file with passwords that others may read; one in an image has no secrets left."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise NotFoundError(f"{path} cannot be read: {error.strerror}.", path=str(path)) from error
+    if mode & 0o077:
+        logger.warning("%s holds passwords, and others than its owner may read it.", path)

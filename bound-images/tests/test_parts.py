@@ -369,6 +369,19 @@ def test_credentials_become_a_file_that_only_the_owner_reads(tmp_path):
     assert access.arguments == [f"--authfile={access.auth_file}"]
 
 
+def test_an_authentication_file_that_others_may_read_is_warned_of(tmp_path, caplog):
+    path = tmp_path / "auth.json"
+    path.write_text("{}")
+    path.chmod(0o600)
+    AccessBroker(tmp_path, None, auth_file=path)
+    assert caplog.text == ""
+    path.chmod(0o644)
+    AccessBroker(tmp_path, None, auth_file=path)
+    assert "others than its owner may read it" in caplog.text
+    with pytest.raises(NotFoundError):
+        AccessBroker(tmp_path, None, auth_file=tmp_path / "none")
+
+
 def test_an_authentication_file_that_is_nowhere_is_not_found(tmp_path):
     with pytest.raises(NotFoundError):
         AccessBroker(tmp_path, None).access("q.io/a:1", PullOptions(auth_file="/no/such/file"))
