@@ -133,6 +133,8 @@ class Planner:
         return self._resolver.in_store(found.image, stored.image_id, stored.digest)
 
     def _policy(self, image: BoundImage) -> Policy:
+        if self._options.offline:
+            return Policy.MISSING
         return Policy.ALWAYS if self._options.refresh else image.options.wanted_policy
 
     def _named(self, name: str) -> StoredImage | None:

@@ -30,7 +30,7 @@ class SyncOptions:
         keep_going: Whether a failure of one image or definition leaves the others alone.
         pinned: Whether to take what the lock file says instead of what the names stand for now;
             what is in the store then needs no network.
-        offline: Whether to fail rather than to ask a registry.
+        offline: Whether to take what the store has, and to fail rather than to ask a registry.
         verify: Whether to read back what the store already has.
         refresh: Whether to take every ``Policy=`` for always, and so follow moved tags.
     """

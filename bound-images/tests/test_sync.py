@@ -4,6 +4,7 @@ import ctypes.util
 import json
 import os
 
+import bound_images
 import pytest
 from world import image_id, run_container
 
@@ -87,6 +88,21 @@ def test_sync_locked_keeps_to_the_lock_file_and_sets_the_name_back(world, layout
     world.run("sync", "--locked", "--offline", "--lock", lock)
     assert world.names()[reference] == image_id(layout, old)
     world.run("check", "--lock", lock)
+
+
+def test_without_a_network_what_the_store_has_by_name_will_do(world, layout, registry):
+    image = layout.image(message="there")
+    reference = registry.push(layout, image, "app/offline")
+    world.bind_image("there", reference)
+    world.run("sync")
+    options = bound_images.SyncOptions(offline=True)
+    lock = world.path / "other.json"
+    root = bound_images.Root(world.root)
+    done = bound_images.sync(root, world.store, lock, options)
+    assert done.record.images[0].image_id == image_id(layout, image)
+    world.bind_image("absent", f"{registry.host}/app/absent-offline:1")
+    with pytest.raises(bound_images.BoundImagesError, match="no registry may be asked"):
+        bound_images.sync(root, world.store, lock, options)
 
 
 def test_an_image_for_several_platforms_comes_for_the_wanted_one(world, layout, registry):
