@@ -283,6 +283,9 @@ def _sync_options(sysroot: Sysroot, options: BoundOptions) -> Any:  # noqa: ANN4
         retry_delay=options.retry_delay,
         source=HOST_STORE if options.mode is BoundMode.STORED else None,
         offline=options.offline,
+        # A bound unit says Policy=missing so that nothing is pulled at boot; an update follows
+        # its tag all the same.
+        refresh=True,
     )
 
 
