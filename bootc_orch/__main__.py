@@ -1,8 +1,21 @@
-"""Run the program as ``python -m bootc_orch``."""
+"""Where the program starts: the command ``bootc-orch``, and ``python -m bootc_orch``.
+
+Nothing is imported before an interrupt is sure not to end in a traceback.
+"""
 
 from __future__ import annotations
 
-from bootc_orch.cli.app import main
+import signal
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from bootc_orch.cli.app import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()
