@@ -90,6 +90,16 @@ def test_sync_locked_keeps_to_the_lock_file_and_sets_the_name_back(world, layout
     world.run("check", "--lock", lock)
 
 
+def test_sync_prefer_locked_keeps_to_a_lock_file_where_there_is_one(world, layout, registry):
+    old, new = layout.image(message="old"), layout.image(message="new")
+    reference = registry.push(layout, old, "app/prefer-locked")
+    world.bind_image("boot", reference)
+    world.run("sync", "--prefer-locked")
+    registry.push(layout, new, "app/prefer-locked")
+    world.run("sync", "--prefer-locked", prefix=["unshare", "-n"])
+    assert world.names()[reference] == image_id(layout, old)
+
+
 def test_without_a_network_what_the_store_has_by_name_will_do(world, layout, registry):
     image = layout.image(message="there")
     reference = registry.push(layout, image, "app/offline")
