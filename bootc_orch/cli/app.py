@@ -26,7 +26,7 @@ GROUPS = {
     "image": "bootc_orch.cli.image",
 }
 COMMANDS = {
-    "status": "bootc_orch.cli.host",
+    "status": "bootc_orch.cli.status",
     "upgrade": "bootc_orch.cli.update",
     "update": "bootc_orch.cli.update",
     "auto-update": "bootc_orch.cli.update",
@@ -35,7 +35,7 @@ COMMANDS = {
     "edit": "bootc_orch.cli.host",
     "usr-overlay": "bootc_orch.cli.host",
     "usroverlay": "bootc_orch.cli.host",
-    "deploy": "bootc_orch.cli.update",
+    "deploy": "bootc_orch.cli.deploy",
     "pin": "bootc_orch.cli.host",
     "unpin": "bootc_orch.cli.host",
     "cleanup": "bootc_orch.cli.host",
@@ -65,8 +65,9 @@ class LazyGroup(ReportingGroup):
             group.name = cmd_name
             return group
         if cmd_name in COMMANDS:
-            group = get_command(import_module(COMMANDS[cmd_name]).app)
-            return group.commands[cmd_name]  # type: ignore[attr-defined]
+            found = get_command(import_module(COMMANDS[cmd_name]).app)
+            # Typer makes no group of an app with a single command.
+            return getattr(found, "commands", {}).get(cmd_name, found)
         return None
 
 

@@ -1,8 +1,7 @@
-"""``status``, ``rollback``, ``edit``, ``pin``, ``cleanup``, ``kargs`` and ``usr-overlay``."""
+"""``rollback``, ``edit``, ``pin``, ``unpin``, ``cleanup``, ``kargs`` and ``usr-overlay``."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,6 @@ from bootc_orch.cli.host_options import (
     SoftReboot,
     kargs_edit,
     open_sysroot,
-    reboot_if_asked,
     refuse_soft_reboot,
 )
 from bootc_orch.cli.options import (
@@ -26,84 +24,18 @@ from bootc_orch.cli.options import (
     lock_timeout,
 )
 from bootc_orch.cli.options import Verbose as VerboseLog
-from bootc_orch.cli.output import say, say_raw, say_result
+from bootc_orch.cli.output import say, say_result
 from bootc_orch.cli.progress import reporting
-from bootc_orch.errors import NothingToDo, OrchError, UsageError
+from bootc_orch.cli.transactions import (
+    reboot_if_asked,
+    say_transaction,
+)
+from bootc_orch.errors import OrchError
 
 if TYPE_CHECKING:
-    from bootc_orch.model.host import Host
+    pass
 
 app = typer.Typer(add_completion=False)
-
-
-class StatusFormat(StrEnum):
-    """The values of ``--format``."""
-
-    HUMAN = "humanreadable"
-    YAML = "yaml"
-    JSON = "json"
-
-
-@app.command()
-def status(
-    *,
-    form: Annotated[
-        StatusFormat | None,
-        typer.Option("--format", help="Default: for people on a terminal, else YAML."),
-    ] = None,
-    format_version: Annotated[
-        int, typer.Option("--format-version", metavar="0|1", help="The version of the document.")
-    ] = 1,
-    booted: Annotated[
-        bool, typer.Option("--booted", help="Only what is running; nothing else is shown.")
-    ] = False,
-    pending_exit_77: Annotated[
-        bool,
-        typer.Option("--pending-exit-77", help="Exit with 77 if the next boot starts another."),
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Show all that is known of each.")
-    ] = False,
-    sysroot: SysrootOption = Path("/"),
-    json: Json = False,
-) -> None:
-    """Show what is running, what boots next, and what each follows; needs no privileges."""
-    from bootc_orch.cli.host_text import say_host
-    from bootc_orch.model.host import canonical_json
-    from bootc_orch.ops.status import is_ostree_system, only_booted, read_host, unbooted_host
-
-    if format_version not in (0, 1):
-        raise UsageError(f"There is no format version {format_version}; known are 0 and 1.")
-    host = read_host(open_sysroot(sysroot)) if is_ostree_system(sysroot) else unbooted_host()
-    pending = host.staged is not None or host.rollback_queued
-    if booted:
-        host = only_booted(host)
-    match _format(form, json=json):
-        case StatusFormat.JSON:
-            say_raw(canonical_json(host.to_json()))
-        case StatusFormat.YAML:
-            say_raw(_yaml(host))
-        case StatusFormat.HUMAN:
-            say_host(host, verbose=verbose)
-    if pending_exit_77 and pending:
-        raise typer.Exit(NothingToDo.exit_code)
-
-
-def _format(form: StatusFormat | None, *, json: bool) -> StatusFormat:
-    if json or form is StatusFormat.JSON:
-        return StatusFormat.JSON
-    if form is not None:
-        return form
-    from bootc_orch.cli.render import is_terminal
-
-    return StatusFormat.HUMAN if is_terminal() else StatusFormat.YAML
-
-
-def _yaml(host: Host) -> str:
-    import yaml
-
-    text: str = yaml.safe_dump(host.to_json(), sort_keys=False, allow_unicode=True)
-    return text.rstrip("\n")
 
 
 @app.command()
@@ -289,7 +221,7 @@ def edit(
 ) -> None:
     """Change spec.image or spec.bootOrder of the host's document, and carry the change out."""
     from bootc_orch.cli.edit import edited_spec
-    from bootc_orch.cli.host_options import say_transaction, transaction_options
+    from bootc_orch.cli.host_options import transaction_options
     from bootc_orch.ops.edit import plan_edit
     from bootc_orch.ops.rollback import rollback as roll_back
     from bootc_orch.ops.status import read_host

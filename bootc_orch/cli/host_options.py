@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootc_orch.cli import output
 from bootc_orch.cli.options import config, first_given, proxy_options
 from bootc_orch.cli.pull import pull_options
 from bootc_orch.errors import ToolError
 
 if TYPE_CHECKING:
     from bootc_orch.model.kargs import KargsEdit
-    from bootc_orch.model.reference import OstreeImageReference
-    from bootc_orch.ops.transaction import Result, TransactionOptions
+    from bootc_orch.ops.transaction import TransactionOptions
     from bootc_orch.tools.sysroot import Sysroot
 
 
@@ -139,64 +137,3 @@ def kargs_edit(
     except InvalidImageError as error:
         raise UsageError(error.summary) from error
     return KargsEdit(tuple(delete or ()), tuple(replace or ()), tuple(append or ()))
-
-
-def say_transaction(result: Result) -> None:
-    """Print what a transaction did, in bootc's words."""
-    from bootc_orch.ops.wanted import Outcome
-
-    image = result.image
-    match result.outcome:
-        case Outcome.UNCHANGED:
-            output.say(f"No changes in {long_name(result.reference)} => {image.manifest_digest}")
-            output.say("No update available.")
-        case Outcome.ALREADY_STAGED:
-            output.say("Staged update present, not changed")
-        case Outcome.DOWNLOADED:
-            output.say(f"Downloaded, not staged: {short_name(result.reference)}")
-        case Outcome.QUEUED:
-            output.say(f"Queued for next boot: {short_name(result.reference)}")
-    if result.outcome in (Outcome.QUEUED, Outcome.DOWNLOADED):
-        if image.config.version:
-            output.say(f"  Version: {image.config.version}")
-        output.say(f"  Digest: {image.manifest_digest}")
-    output.say_result("transaction", transaction_json(result))
-
-
-def long_name(reference: OstreeImageReference) -> str:
-    """Write a reference as bootc's lines about pulls do: the default without who vouches."""
-    return str(reference.image) if _is_default(reference) else str(reference)
-
-
-def short_name(reference: OstreeImageReference) -> str:
-    """Write a reference as bootc's lines about deployments do: the bare name for the default."""
-    return reference.image.name if _is_default(reference) else str(reference)
-
-
-def _is_default(reference: OstreeImageReference) -> bool:
-    from bootc_orch.model.reference import INSECURE, Transport
-
-    return reference.signature == INSECURE and reference.image.transport is Transport.REGISTRY
-
-
-def transaction_json(result: Result) -> dict[str, Any]:
-    """Describe for programs what a transaction did."""
-    deployment = result.deployment
-    return {
-        "outcome": str(result.outcome).replace(" ", "_"),
-        "reference": str(result.reference),
-        "commit": result.image.merge_commit,
-        "manifest_digest": str(result.image.manifest_digest),
-        "version": result.image.config.version,
-        "deployment": deployment.name if deployment else None,
-        "staged": deployment.staged if deployment else False,
-    }
-
-
-def reboot_if_asked(apply: bool, *, changed: bool) -> None:  # noqa: FBT001 - the option itself
-    """Reboot where ``--apply`` asks for it and there is something to boot into."""
-    if apply and changed:
-        from bootc_orch.tools.systemd import reboot
-
-        output.say("Rebooting system")
-        reboot()

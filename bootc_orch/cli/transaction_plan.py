@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bootc_orch.cli.host_options import long_name, short_name
 from bootc_orch.cli.output import say, say_result
 from bootc_orch.cli.progress import say_transfer
 from bootc_orch.cli.pull import plan_json
 from bootc_orch.cli.render import size_text
+from bootc_orch.cli.transactions import (
+    long_name,
+    short_name,
+)
 
 if TYPE_CHECKING:
     from bootc_orch.ops.transaction_plan import Space, TransactionPlan

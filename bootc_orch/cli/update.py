@@ -1,4 +1,4 @@
-"""``upgrade``, ``switch`` and ``deploy``: bring a new system to the next boot."""
+"""``upgrade``, ``auto-update`` and ``switch``: bring a new system to the next boot."""
 
 from __future__ import annotations
 
@@ -16,11 +16,8 @@ from bootc_orch.cli.host_options import (
     Kargs,
     SoftReboot,
     kargs_edit,
-    long_name,
     open_sysroot,
-    reboot_if_asked,
     refuse_soft_reboot,
-    say_transaction,
     transaction_options,
 )
 from bootc_orch.cli.options import (
@@ -43,14 +40,16 @@ from bootc_orch.cli.options import (
     exclusive,
 )
 from bootc_orch.cli.output import say, say_result
-from bootc_orch.cli.progress import difference_lines, reporting
-from bootc_orch.errors import NothingToDo, UsageError
+from bootc_orch.cli.progress import reporting
+from bootc_orch.cli.transactions import (
+    check_update,
+    plan_update,
+    run_update,
+)
+from bootc_orch.errors import NothingToDo
 
 if TYPE_CHECKING:
-    from bootc_orch.ops.transaction import Result, TransactionOptions
-    from bootc_orch.ops.upgrade import Available
-    from bootc_orch.ops.wanted import Wanted
-    from bootc_orch.tools.sysroot import Sysroot
+    pass
 
 app = typer.Typer(add_completion=False)
 
@@ -140,11 +139,11 @@ def upgrade(
         from_downloaded=from_downloaded,
     )
     if check:
-        changed = _check(opened, wanted, options, progress_fd)
+        changed = check_update(opened, wanted, options, progress_fd)
     elif plan:
-        changed = _plan(opened, wanted, options, progress_fd)
+        changed = plan_update(opened, wanted, options, progress_fd)
     else:
-        changed = _run(opened, wanted, options, progress_fd, apply=apply)
+        changed = run_update(opened, wanted, options, progress_fd, apply=apply)
     if unchanged_exit_77 and not changed:
         raise typer.Exit(NothingToDo.exit_code)
 
@@ -172,9 +171,9 @@ def auto_update(
     opened = open_sysroot(sysroot, writing=True)
     wanted = plan_upgrade(followed(opened, opened.deployments()))
     if chosen is Policy.CHECK:
-        _check(opened, wanted, options, None)
+        check_update(opened, wanted, options, None)
     else:
-        _run(opened, wanted, options, None, apply=chosen is Policy.APPLY)
+        run_update(opened, wanted, options, None, apply=chosen is Policy.APPLY)
 
 
 @app.command()
@@ -249,186 +248,11 @@ def switch(
         say_result("transaction", None)
         changed = False
     elif plan:
-        changed = _plan(opened, wanted, options, progress_fd)
+        changed = plan_update(opened, wanted, options, progress_fd)
     else:
-        changed = _run(opened, replace(wanted, force=True), options, progress_fd, apply=apply)
+        changed = run_update(opened, replace(wanted, force=True), options, progress_fd, apply=apply)
         if not retain:
             with reporting() as progress:
                 forget_refspec(opened, current, progress)
     if unchanged_exit_77 and not changed:
         raise typer.Exit(NothingToDo.exit_code)
-
-
-@app.command()
-def deploy(
-    *,
-    imgref: Annotated[
-        str | None,
-        typer.Option("--imgref", metavar="OREF", help="The image and who vouches for it."),
-    ] = None,
-    image: Annotated[
-        str | None, typer.Option("--image", metavar="NAME", help="The name of the image.")
-    ] = None,
-    transport: Annotated[
-        str, typer.Option("--transport", metavar="TRANSPORT", help="Where --image is.")
-    ] = "registry",
-    enforce_container_sigpolicy: Annotated[
-        bool,
-        typer.Option(
-            "--enforce-container-sigpolicy", help="Demand a signature policy that is not open."
-        ),
-    ] = False,
-    target_imgref: Annotated[
-        str | None,
-        typer.Option("--target-imgref", metavar="OREF", help="What the system shall follow."),
-    ] = None,
-    stateroot: Annotated[
-        str | None, typer.Option("--stateroot", metavar="NAME", help="Where to deploy.")
-    ] = None,
-    karg: Kargs = None,
-    retain: Annotated[bool, typer.Option("--retain", help="Keep all other deployments.")] = False,
-    write_commitid_to: Annotated[
-        Path | None,
-        typer.Option("--write-commitid-to", metavar="FILE", help="Write the commit there."),
-    ] = None,
-    plan: Plan = False,
-    bound_images: BoundImages = BoundChoice.PULL,
-    hooks: Hooks = None,
-    sysroot: SysrootOption = Path("/"),
-    jobs: Jobs = None,
-    retries: Retries = None,
-    retry_delay: RetryDelay = None,
-    authfile: Authfile = None,
-    auth_anonymous: AuthAnonymous = False,
-    cert_dir: CertDir = None,
-    insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
-    offline: Offline = False,
-    wait: LockTimeout = None,
-    quiet: Quiet = False,
-    progress_fd: ProgressFd = None,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Deploy an image in any stateroot of any sysroot; one without a deployment starts afresh."""
-    from dataclasses import replace
-
-    from bootc_orch.model.reference import OstreeImageReference
-    from bootc_orch.ops.switch import parse_transport, plan_switch
-    from bootc_orch.ops.wanted import Wanted
-
-    exclusive(imgref=imgref, image=image)
-    edit = kargs_edit(append=karg)
-    if imgref is not None:
-        source = OstreeImageReference.parse(imgref)
-        wanted = Wanted(source, source, kargs=edit)
-    elif image is not None:
-        wanted = plan_switch(
-            image,
-            transport=parse_transport(transport),
-            enforce_policy=enforce_container_sigpolicy,
-            kargs=edit,
-        )
-    else:
-        raise UsageError("Name the image with --imgref or --image.")
-    if target_imgref is not None:
-        wanted = replace(wanted, target=OstreeImageReference.parse(target_imgref))
-    options = transaction_options(
-        authfile=authfile,
-        anonymous=auth_anonymous,
-        cert_dir=cert_dir,
-        insecure=insecure_skip_tls_verification,
-        jobs=jobs,
-        retries=retries,
-        retry_delay=retry_delay,
-        offline=offline,
-        wait=wait,
-        bound=bound_images,
-        hooks=hooks,
-    )
-    opened = open_sysroot(sysroot, writing=not plan)
-    current = opened.deployments().current
-    wanted = replace(
-        wanted,
-        force=True,
-        stateroot=stateroot or (current.stateroot if current else "default"),
-        retain=retain,
-    )
-    if plan:
-        _plan(opened, wanted, options, progress_fd)
-        return
-    result = _transaction(opened, wanted, options, progress_fd)
-    if write_commitid_to is not None:
-        write_commitid_to.write_text(result.image.merge_commit)
-
-
-def _check(
-    sysroot: Sysroot, wanted: Wanted, options: TransactionOptions, progress_fd: int | None
-) -> bool:
-    from bootc_orch.ops.upgrade import check
-
-    with reporting(progress_fd) as progress:
-        found = check(sysroot, wanted, options.pull, progress)
-    if found is None:
-        say(f"No changes in: {long_name(wanted.target)}")
-        say_result("update", None)
-        return False
-    _say_available(found)
-    return True
-
-
-def _say_available(found: Available) -> None:
-    say(f"Update available for: {long_name(found.reference)}")
-    if found.version:
-        say(f"  Version: {found.version}")
-    say(f"  Digest: {found.digest}")
-    for line in difference_lines(found.difference):
-        say(line)
-    say_result(
-        "update",
-        {
-            "reference": str(found.reference),
-            "manifest_digest": str(found.digest),
-            "version": found.version,
-            "bytes": found.plan.transfer.needed_bytes,
-        },
-    )
-
-
-def _plan(
-    sysroot: Sysroot, wanted: Wanted, options: TransactionOptions, progress_fd: int | None
-) -> bool:
-    from bootc_orch.cli.transaction_plan import say_transaction_plan
-    from bootc_orch.ops.transaction_plan import plan_transaction
-
-    with reporting(progress_fd) as progress:
-        found = plan_transaction(sysroot, wanted, options, progress)
-    say_transaction_plan(found)
-    return not found.deployed
-
-
-def _run(
-    sysroot: Sysroot,
-    wanted: Wanted,
-    options: TransactionOptions,
-    progress_fd: int | None,
-    *,
-    apply: bool,
-) -> bool:
-    """Carry the transaction out, and say whether the next boot starts something else for it."""
-    from bootc_orch.ops.wanted import Outcome
-
-    result = _transaction(sysroot, wanted, options, progress_fd)
-    bootable = result.outcome in (Outcome.QUEUED, Outcome.ALREADY_STAGED)
-    reboot_if_asked(apply, changed=bootable)
-    return result.outcome in (Outcome.QUEUED, Outcome.DOWNLOADED)
-
-
-def _transaction(
-    sysroot: Sysroot, wanted: Wanted, options: TransactionOptions, progress_fd: int | None
-) -> Result:
-    from bootc_orch.ops.transaction import run_transaction
-
-    with reporting(progress_fd) as progress:
-        result = run_transaction(sysroot, wanted, options, progress)
-    say_transaction(result)
-    return result

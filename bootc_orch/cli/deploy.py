@@ -1,0 +1,148 @@
+"""``deploy``: bring an image to the next boot of any sysroot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootc_orch.cli.host_options import (
+    BoundChoice,
+    BoundImages,
+    Hooks,
+    Kargs,
+    kargs_edit,
+    open_sysroot,
+    transaction_options,
+)
+from bootc_orch.cli.options import (
+    AuthAnonymous,
+    Authfile,
+    CertDir,
+    InsecureSkipTlsVerification,
+    Jobs,
+    Json,
+    LockTimeout,
+    Offline,
+    Plan,
+    ProgressFd,
+    Quiet,
+    Retries,
+    RetryDelay,
+    SysrootOption,
+    Verbose,
+    exclusive,
+)
+from bootc_orch.cli.transactions import (
+    carry_out,
+    plan_update,
+)
+from bootc_orch.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def deploy(
+    *,
+    imgref: Annotated[
+        str | None,
+        typer.Option("--imgref", metavar="OREF", help="The image and who vouches for it."),
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="NAME", help="The name of the image.")
+    ] = None,
+    transport: Annotated[
+        str, typer.Option("--transport", metavar="TRANSPORT", help="Where --image is.")
+    ] = "registry",
+    enforce_container_sigpolicy: Annotated[
+        bool,
+        typer.Option(
+            "--enforce-container-sigpolicy", help="Demand a signature policy that is not open."
+        ),
+    ] = False,
+    target_imgref: Annotated[
+        str | None,
+        typer.Option("--target-imgref", metavar="OREF", help="What the system shall follow."),
+    ] = None,
+    stateroot: Annotated[
+        str | None, typer.Option("--stateroot", metavar="NAME", help="Where to deploy.")
+    ] = None,
+    karg: Kargs = None,
+    retain: Annotated[bool, typer.Option("--retain", help="Keep all other deployments.")] = False,
+    write_commitid_to: Annotated[
+        Path | None,
+        typer.Option("--write-commitid-to", metavar="FILE", help="Write the commit there."),
+    ] = None,
+    plan: Plan = False,
+    bound_images: BoundImages = BoundChoice.PULL,
+    hooks: Hooks = None,
+    sysroot: SysrootOption = Path("/"),
+    jobs: Jobs = None,
+    retries: Retries = None,
+    retry_delay: RetryDelay = None,
+    authfile: Authfile = None,
+    auth_anonymous: AuthAnonymous = False,
+    cert_dir: CertDir = None,
+    insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
+    offline: Offline = False,
+    wait: LockTimeout = None,
+    quiet: Quiet = False,
+    progress_fd: ProgressFd = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Deploy an image in any stateroot of any sysroot; one without a deployment starts afresh."""
+    from dataclasses import replace
+
+    from bootc_orch.model.reference import OstreeImageReference
+    from bootc_orch.ops.switch import parse_transport, plan_switch
+    from bootc_orch.ops.wanted import Wanted
+
+    exclusive(imgref=imgref, image=image)
+    edit = kargs_edit(append=karg)
+    if imgref is not None:
+        source = OstreeImageReference.parse(imgref)
+        wanted = Wanted(source, source, kargs=edit)
+    elif image is not None:
+        wanted = plan_switch(
+            image,
+            transport=parse_transport(transport),
+            enforce_policy=enforce_container_sigpolicy,
+            kargs=edit,
+        )
+    else:
+        raise UsageError("Name the image with --imgref or --image.")
+    if target_imgref is not None:
+        wanted = replace(wanted, target=OstreeImageReference.parse(target_imgref))
+    options = transaction_options(
+        authfile=authfile,
+        anonymous=auth_anonymous,
+        cert_dir=cert_dir,
+        insecure=insecure_skip_tls_verification,
+        jobs=jobs,
+        retries=retries,
+        retry_delay=retry_delay,
+        offline=offline,
+        wait=wait,
+        bound=bound_images,
+        hooks=hooks,
+    )
+    opened = open_sysroot(sysroot, writing=not plan)
+    current = opened.deployments().current
+    wanted = replace(
+        wanted,
+        force=True,
+        stateroot=stateroot or (current.stateroot if current else "default"),
+        retain=retain,
+    )
+    if plan:
+        plan_update(opened, wanted, options, progress_fd)
+        return
+    result = carry_out(opened, wanted, options, progress_fd)
+    if write_commitid_to is not None:
+        write_commitid_to.write_text(result.image.merge_commit)
