@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 OFFSET = 1 << 20
-BOOT_SECONDS = 420
+BOOT_SECONDS = 900
 PROBE_SECONDS = 10
 END = "SCRIPT-END"
 SCRIPT_UNIT = """\
