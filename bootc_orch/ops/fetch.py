@@ -225,7 +225,9 @@ class _Crew:
                 raise Cancelled
             try:
                 return self._import(source, layer)
-            except TransientError:
+            except TransientError as error:
+                if self.stopped.is_set():  # its proxy was ended from here
+                    raise Cancelled from error
                 source.reset()
                 raise
 
