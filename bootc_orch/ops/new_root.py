@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bootc_orch.errors import InvalidImageError, LimitError, StoreDamagedError
 from bootc_orch.model.gvariant import Dirtree
+from bootc_orch.ops.workspace import workspace
 from bootc_orch.process import run
 from bootc_orch.tools.ostree import Repo
 
@@ -72,10 +71,7 @@ def checked_out(repo: Repo, commit: str) -> Iterator[Path]:
     Files are hard links to objects, so nothing may write there; a block that runs foreign code
     shows it a read-only mount.
     """
-    work = Path(tempfile.mkdtemp(prefix="bootc-orch-root-", dir=repo.path / "tmp"))
-    try:
+    with workspace(repo, "root") as work:
         root = work / "root"
         run(["ostree", "checkout", f"--repo={repo.path}", "--require-hardlinks", commit, str(root)])
         yield root
-    finally:
-        shutil.rmtree(work)

@@ -8,11 +8,9 @@ of those that are bad, and its refs of those that are damaged.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from bootc_orch.errors import OrchError
 from bootc_orch.model.reference import (
@@ -32,6 +30,7 @@ from bootc_orch.ops.pull_plan import PullOptions
 from bootc_orch.ops.recover import recover
 from bootc_orch.ops.store import ImageState, commit_state, reference_of
 from bootc_orch.ops.verify_objects import Verifier
+from bootc_orch.ops.workspace import workspace
 from bootc_orch.tools.ostree import Repo
 
 
@@ -234,8 +233,5 @@ def _stored_kind(repo: Repo, kind: str) -> str:
 
 @contextmanager
 def _scratch(repo: Repo) -> Iterator[Repo]:
-    work = Path(tempfile.mkdtemp(prefix="bootc-orch-repair-", dir=repo.path / "tmp"))
-    try:
-        yield Repo.init(work / "repo", repo.mode)
-    finally:
-        shutil.rmtree(work)
+    with workspace(repo, "repair") as work:
+        yield Repo.init(work / "scratch", repo.mode)
