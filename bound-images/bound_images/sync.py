@@ -187,7 +187,8 @@ def _synced(
         new = Record(tuple(map(locked_image, done)))
         _check_names(new, images)
         label_store(store, root)
-        images.flush()
+        if any(image.action is not Action.KEEP for image in todo.images):
+            images.flush()
         verified.add(state_directory(store), new.image_ids)
         records.write(lock, new)
     return SyncResult(todo, new, failures.errors)
