@@ -203,20 +203,6 @@ def free_bytes(directory: Path) -> int:
     return state.f_bavail * state.f_frsize
 
 
-def grow_filesystem(place: Path, megabytes: int) -> None:
-    """Enlarge what `small_filesystem` mounted below *place*."""
-    image = place / "disk.img"
-    os.truncate(image, megabytes << 20)
-    device = subprocess.run(
-        ["findmnt", "-n", "-o", "SOURCE", place / "disk"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    _run("losetup", "-c", device)
-    _run("resize2fs", device)
-
-
 def _run(*argv: str | Path) -> None:
     subprocess.run(argv, check=True, capture_output=True)
 
