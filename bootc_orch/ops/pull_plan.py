@@ -261,8 +261,6 @@ def kind_of(repo: Repo, checksum: str) -> LayerKind:
     keys = [key for key, _ in commit.metadata]
     if keys == [IMPORTER_KEY] and commit.parent is None:
         return LayerKind.DERIVED
-    if not keys and commit.timestamp == 0:
-        tree = repo.dirtree(commit.tree)
-        if not tree.dirs and all(name == sum_.hex().encode() for name, sum_ in tree.files):
-            return LayerKind.CHUNK
+    if not keys and commit.timestamp == 0 and repo.is_chunk_tree(commit.tree):
+        return LayerKind.CHUNK
     return LayerKind.COMMIT

@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from bootc_orch.errors import InvalidImageError, NotFoundError, StoreDamagedError
-from bootc_orch.model.gvariant import Commit, Dirmeta, Dirtree, Variant, decode_dict, encode_dict
+from bootc_orch.model.gvariant import (
+    Commit,
+    Dirmeta,
+    Dirtree,
+    Variant,
+    decode_dict,
+    encode_dict,
+    is_chunk_dirtree,
+)
 from bootc_orch.tools.repo_files import (
     RefScan,
     damage_or_io,
@@ -156,6 +164,14 @@ class Objects:
             StoreDamagedError: the object is missing or not what its checksum says.
         """
         return _decoded(Dirtree.decode, self._metadata(checksum, "dirtree"), checksum)
+
+    def is_chunk_tree(self, checksum: str) -> bool:
+        """Say whether a directory is that of a chunk layer: files named by their checksums.
+
+        Raises:
+            StoreDamagedError: the object is missing or not what its checksum says.
+        """
+        return _decoded(is_chunk_dirtree, self._metadata(checksum, "dirtree"), checksum)
 
     def dirmeta(self, checksum: str) -> Dirmeta:
         """Read the attributes of a directory.

@@ -18,7 +18,9 @@ from bootc_orch.model.gvariant import (
     decode_dict,
     decode_xattrs,
     encode_dict,
+    encode_dirtree,
     encode_xattrs,
+    is_chunk_dirtree,
 )
 
 DIRMETA = "446a0ef11b7cc167f3b603e585c7eeeeb675faa412d5ec73f62988eb0b6c5488"
@@ -165,3 +167,15 @@ def test_an_archive_header_is_read_back():
         size=5, uid=1, gid=2, mode=0o100644, target=b"", xattrs=encode_xattrs(xattrs)
     )
     assert FileHeader.decode_archive(data[8:]) == FileHeader(5, 1, 2, 0o100644, b"", xattrs)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 100, 700])
+def test_a_chunk_is_known_by_the_bytes_of_its_directory(count):
+    sums = sorted(sha256(b"%d" % number).digest() for number in range(count))
+    chunk = [(checksum.hex().encode(), checksum) for checksum in sums]
+    assert is_chunk_dirtree(encode_dirtree(chunk, ()))
+    assert not is_chunk_dirtree(encode_dirtree([*chunk, (b"z", bytes(32))], ()))
+    assert not is_chunk_dirtree(encode_dirtree(chunk, [(b"d", bytes(32), bytes(32))]))
+    if count:
+        other = [(bytes(64).hex().encode()[:64], sums[0]), *chunk[1:]]
+        assert not is_chunk_dirtree(encode_dirtree(other, ()))
