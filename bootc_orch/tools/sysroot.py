@@ -152,11 +152,6 @@ class Sysroot:
         )
 
 
-def stateroots(sysroot: Sysroot) -> tuple[str, ...]:
-    """List the stateroots of *sysroot*."""
-    return tuple(sorted(path.name for path in (sysroot.path / "ostree/deploy").iterdir()))
-
-
 def deployment_directories(sysroot: Sysroot) -> Iterator[Path]:
     """Yield every directory that is named for a deployment, whether anything boots it or not."""
     for path in sorted((sysroot.path / "ostree/deploy").glob("*/deploy/*")):

@@ -17,12 +17,10 @@ logger = logging.getLogger(__name__)
 
 REBOOT_REQUIRED = Path("/run/reboot-required")
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
-# Documented by bootc; the others are our own.
+# Documented by bootc; the other one is our own.
 MESSAGE_ROLLBACK = "26f3b1eb24464d12aa5e7b544a6b5468"
 MESSAGE_STAGED = "7d9f1b0c6e5a4c0f9a3e2d8b41c05e77"
-MESSAGE_DEPLOYED = "c2a45e9d83f14b7c8e60b7f2d91a3c58"
-MESSAGE_FAILED = "0b6c3f7e95d24a18b1f08a4e7c62d9f3"
-PRIORITY_INFO, PRIORITY_ERROR = 6, 3
+PRIORITY_INFO = 6
 
 
 def journal_entry(fields: Mapping[str, str]) -> bytes:

@@ -4,7 +4,6 @@ import pytest
 
 from bootc_orch.errors import StoreDamagedError, UsageError
 from bootc_orch.model.bls import BootEntry, BootLink
-from bootc_orch.model.os_release import OsRelease
 from bootc_orch.model.safe_text import safe_stateroot
 from bootc_orch.model.text import escape_text
 
@@ -44,11 +43,3 @@ def test_a_stateroot_cannot_leave_its_directory(name):
 
 def test_control_characters_are_shown_as_escapes():
     assert escape_text("a\x1b[1mb\u202ec\n") == "a\\x1b[1mb\\u202ec\\n"
-
-
-def test_os_release_is_read_as_the_shell_reads_it():
-    text = '# x\nNAME="Debian GNU/Linux"\nPRETTY_NAME=\'A "B"\'\nBAD="open\nnonsense\nEMPTY=\n'
-    release = OsRelease.parse(text)
-    assert release.pretty_name == 'A "B"'
-    assert (release.get("NAME"), release.get("EMPTY")) == ("Debian GNU/Linux", "")
-    assert release.get("BAD") is None
