@@ -57,14 +57,14 @@ class BaseTree:
         trees: Where objects are.
         missing: How many ostree layers are still to come; 0 for an image that has none.
         directory: A private directory for a policy's files.
-        keep_var: Whether ``/var`` of derived layers stays where it is.
+        keep_var: Says whether ``/var`` of derived layers stays where it is.
         commit: The base commit, if it is known already.
     """
 
     trees: Trees
     missing: int
     directory: Path
-    keep_var: bool
+    keep_var: Callable[[], bool]
     has_base: bool
     commit: str | None = None
     _condition: threading.Condition = field(default_factory=threading.Condition)
@@ -120,8 +120,10 @@ class BaseTree:
     def _read(self) -> tuple[PathRules, Labeler | None]:
         root = self.root()
         if root is None:
-            return PathRules(allow_nonusr=True, keep_var=self.keep_var), None
-        rules = PathRules(allow_nonusr=allows_nonusr(self.trees, root.tree), keep_var=self.keep_var)
+            return PathRules(allow_nonusr=True, keep_var=self.keep_var()), None
+        rules = PathRules(
+            allow_nonusr=allows_nonusr(self.trees, root.tree), keep_var=self.keep_var()
+        )
         return rules, load_labeler(self.trees, root.tree, self.directory)
 
 

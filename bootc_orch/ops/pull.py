@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from bootc_orch.errors import (
@@ -229,7 +230,7 @@ def _fetch(
         Trees(staging.store),
         missing=sum(layer.kind is not LayerKind.DERIVED for layer in wanted),
         directory=staging.path,
-        keep_var=_keeps_var(options.var_content),
+        keep_var=partial(_keeps_var, options.var_content),
         has_base=has_base,
         commit=first.commit if has_base else None,
     )

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from tenacity import (
@@ -95,7 +95,9 @@ class Source:
 
     def __init__(self, image: ImageReference, options: ProxyOptions) -> None:
         self.image = image
-        self._options = options
+        # Only a registry hears it, and to know whether skopeo can say it takes a process.
+        told = options.user_agent if image.transport is Transport.REGISTRY else None
+        self._options = replace(options, user_agent=told)
         self._stack = ExitStack()
         self._proxy: Proxy | None = None
         self._id = 0

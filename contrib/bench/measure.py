@@ -94,7 +94,11 @@ def peak_memory(argv: Sequence[str | Path]) -> int:
 
 
 def _start(argv: Sequence[str | Path], output: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    # An installed program has its bytecode; a checkout would compile itself anew each time.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+    )
 
 
 def _high_water(pid: int) -> int:
