@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,12 @@ import pytest
 from support.images import TEST_IMAGES_VARIABLE, debian_layout, layout_of
 from support.ostree import init_repo
 from support.registry import Registry, running_registry
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A shell that runs the tests in the background has them ignore the interrupts they send.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,12 @@ for directory in (HERE, HERE.parent):
         sys.path.insert(0, str(directory))
 
 NEEDED = ("podman", "skopeo", "docker-registry", "unshare")
+
+
+def pytest_configure(config):
+    # A shell that runs the tests in the background has them ignore the interrupts they send.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
