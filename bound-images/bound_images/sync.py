@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from bound_images import record as records
@@ -183,13 +184,26 @@ def _synced(
         todo.check_space(shutil.disk_usage(store).free, where=str(store))
         images.share = min(options.jobs, max(1, len(todo.images)))
         left = checked(todo, images, progress, jobs=options.jobs, failures=failures)
-        done = _fetched(left, Fetcher(images, root, progress, options), options, failures)
+        fetcher = Fetcher(images, root, progress, options)
+        fetches = any(image.action is Action.FETCH for image in left.images)
+        state = state_directory(store)
+        with (
+            verified.unfinished(state)
+            if fetches
+            else nullcontext(enter_result=False) as was_cut_off
+        ):
+            done = _fetched(left, fetcher, options, failures)
+            if was_cut_off:
+                again = checked(
+                    _in_doubt(done), images, progress, jobs=options.jobs, failures=failures
+                )
+                _fetched(again, fetcher, options, failures)
+            label_store(store, root)
+            if any(image.action is not Action.KEEP for image in todo.images):
+                images.flush()
         new = Record(tuple(map(locked_image, done)))
         _check_names(new, images)
-        label_store(store, root)
-        if any(image.action is not Action.KEEP for image in todo.images):
-            images.flush()
-        verified.add(state_directory(store), new.image_ids)
+        verified.add(state, new.image_ids)
         records.write(lock, new)
     return SyncResult(todo, new, failures.errors)
 
@@ -204,6 +218,15 @@ def bound_images_of(root: Root, failures: Failures) -> tuple[BoundImage, ...]:
     failures.add(*found.errors)
     failures.stop("Some definitions cannot be read.")
     return found.images
+
+
+def _in_doubt(done: Sequence[PlannedImage]) -> SyncPlan:
+    """Return the plan to read back what was fetched on top of what a power cut may have left.
+
+    podman takes a layer that is listed for whole, and does not fetch it again.
+    """
+    fetched = [image for image in done if image.action is Action.FETCH]
+    return SyncPlan(tuple(replace(image, action=Action.CHECK) for image in fetched))
 
 
 def _fetched(
