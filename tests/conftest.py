@@ -15,9 +15,12 @@ from support.registry import Registry, running_registry
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell that runs the tests in the background has them ignore the interrupts they send.
+    # A shell that runs the tests in the background, or nohup, has them ignore what they send.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
