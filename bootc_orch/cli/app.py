@@ -17,7 +17,7 @@ from typer.main import get_command
 from bootc_orch import __version__
 from bootc_orch.cli import output
 from bootc_orch.cli.boundary import ReportingGroup
-from bootc_orch.cli.signals import Interrupted, install_signal_handlers
+from bootc_orch.cli.signals import Interrupted, install_signal_handlers, interrupted_status
 
 # The name of each command, and the module whose `app` has it.  An app that is itself the group of
 # that name stands under GROUPS.  The order is that of the help text.
@@ -125,7 +125,7 @@ def main() -> None:
     except SystemExit as ending:
         if isinstance(ending.code, int) and ending.code in INTERRUPTED:
             # Worker threads may hang in a system call; what must be undone has been by now.
-            os._exit(ending.code)
+            os._exit(interrupted_status(ending.code))
         raise
     except Interrupted as late:  # while the arguments were read, or the answer was printed
         os._exit(128 + late.number)

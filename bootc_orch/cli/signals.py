@@ -16,6 +16,7 @@ from types import FrameType
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NUDGE = signal.SIGURG
 NUDGE_SECONDS = 0.1
+_received: list[int] = []
 
 
 class Interrupted(KeyboardInterrupt):
@@ -39,6 +40,7 @@ def install_signal_handlers() -> None:
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         handled.set()
+        _received.append(number)
         for other in _heeded():
             signal.signal(other, signal.SIG_DFL)
         raise Interrupted(number)
@@ -50,6 +52,14 @@ def install_signal_handlers() -> None:
     for number in _heeded():
         signal.signal(number, interrupt)
     threading.Thread(target=_watch, args=(reader, handled), daemon=True).start()
+
+
+def interrupted_status(otherwise: int) -> int:
+    """Return the exit status that says which signal ended the program, if one did.
+
+    The parser takes any interrupt for one from the keyboard as long as it reads arguments.
+    """
+    return 128 + _received[0] if _received else otherwise
 
 
 def _heeded() -> list[signal.Signals]:
