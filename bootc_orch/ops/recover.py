@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bootc_orch.errors import OrchError
 from bootc_orch.ops.publish import publish_complete_layers
-from bootc_orch.ops.staging import LOCK_NAME, PREFIX, Staging, object_mode, reopen_staging
+from bootc_orch.ops.staging import PREFIX, Staging, object_mode, reopen_staging
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.tools.objects import Reach
 from bootc_orch.tools.ostree import Repo
@@ -69,9 +69,9 @@ def is_complete(repo: Repo, commit: str) -> bool:
 def _abandoned(path: Path) -> Iterator[bool]:
     """Say whether no process works in *path*, and keep others from it meanwhile."""
     try:
-        lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:  # its owner has just made it, or just removed it, or died in between
-        yield _age(path) > _LOCKLESS_SECONDS
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:  # its owner has just removed it
+        yield False
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

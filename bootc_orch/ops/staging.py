@@ -8,6 +8,7 @@ in between, and removes it.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -24,7 +25,6 @@ from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.tools.ostree import Repo
 
 PREFIX = "bootc-orch-"
-LOCK_NAME = "lock"
 _BOOT_NAME = "boot-id"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -96,17 +96,33 @@ def open_staging(repo: Repo) -> Iterator[Staging]:
         OSError: the destination cannot be written.
     """
     mode = object_mode(repo)
-    path = repo.path / "tmp" / f"{PREFIX}{secrets.token_hex(8)}"
-    path.mkdir(mode=0o700)
-    lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path, lock = locked_directory(repo.path / "tmp")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         (path / _BOOT_NAME).write_text(_BOOT_ID.read_text())
         _make_repository(path / "repo", mode, repo.path)
         yield _staging(path, mode, repo)
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
+
+
+def locked_directory(parent: Path, purpose: str = "") -> tuple[Path, int]:
+    """Make a directory in *parent* and lock it itself: a file in it could go before the rest does.
+
+    Between the two another process may take it for abandoned and remove it; then there is another.
+
+    Returns:
+        Its path, and the descriptor that holds the lock.
+    """
+    while True:
+        path = parent / f"{PREFIX}{purpose}{secrets.token_hex(8)}"
+        path.mkdir(mode=0o700)
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists():
+                return path, lock
+            os.close(lock)
 
 
 def reopen_staging(path: Path, repo: Repo) -> Staging | None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bootc_orch.ops.staging import LOCK_NAME, PREFIX
+from bootc_orch.ops.staging import locked_directory
 from bootc_orch.tools.ostree import Repo
 
 
@@ -20,10 +18,8 @@ def workspace(repo: Repo, purpose: str) -> Iterator[Path]:
 
     It is locked for as long, so that whoever cleans up after dead processes leaves it alone.
     """
-    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}-", dir=repo.path / "tmp"))
-    lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    path, lock = locked_directory(repo.path / "tmp", f"{purpose}-")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield path
     finally:
         shutil.rmtree(path)
