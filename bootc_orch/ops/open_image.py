@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from bootc_orch.errors import InvalidImageError, OrchError
 from bootc_orch.model.layout import classify
@@ -24,6 +25,20 @@ _GO_ARCHITECTURES = {
     "armv7l": "arm",
     "loongarch64": "loong64",
 }
+
+
+def with_policy(options: PullOptions, reference: OstreeImageReference) -> PullOptions:
+    """Return *options* with the signature policy named, where the policy vouches for the image.
+
+    Not every skopeo looks for the policy in all the places where one may be; the one that is found
+    fit here must be the one that is applied.
+
+    Raises:
+        PolicyError: there is none.
+    """
+    if reference.signature.kind is not SignatureKind.CONTAINER_POLICY or options.proxy.policy:
+        return options
+    return replace(options, proxy=replace(options.proxy, policy=policy_path()))
 
 
 def open_image(

@@ -28,7 +28,7 @@ from bootc_orch.ops.fetch import FetchOptions, fetch_layers, require_space
 from bootc_orch.ops.layer import BaseTree, ImportedLayer
 from bootc_orch.ops.lock import locked
 from bootc_orch.ops.notes import write_cached_update
-from bootc_orch.ops.open_image import open_image
+from bootc_orch.ops.open_image import open_image, with_policy
 from bootc_orch.ops.progress import Progress, Step
 from bootc_orch.ops.publish import LayersVanishedError, publish
 from bootc_orch.ops.pull_plan import (
@@ -76,6 +76,7 @@ def pull(
     """
     repo = Repo(path)
     object_mode(repo)
+    options = with_policy(options, reference)
     with locked(repo.path, exclusive=False, timeout=options.lock_timeout):
         recover(repo)
         try:
@@ -99,6 +100,7 @@ def plan_pull(
     """
     repo = Repo(path)
     object_mode(repo)
+    options = with_policy(options, reference)
     with (
         locked(repo.path, exclusive=False, timeout=options.lock_timeout),
         Source(reference.image, options.proxy) as source,
