@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -17,7 +17,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from bootc_orch.errors import InvalidImageError, TransientError
+from bootc_orch.errors import CommandError, InvalidImageError, TransientError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.layout import Compression, PlannedLayer, stored_compression
 from bootc_orch.model.manifest import Descriptor
@@ -109,7 +109,7 @@ class Source:
 
     def __exit__(self, *details: object) -> None:
         """End the proxy."""
-        self._stack.close()
+        self.reset()
 
     @property
     def proxy(self) -> Proxy:
@@ -125,7 +125,9 @@ class Source:
         self._proxy = None
         self._layer_info = None
         stack, self._stack = self._stack, ExitStack()
-        stack.close()
+        # How a proxy ends is of no interest: what it handed over has been verified, or has failed.
+        with suppress(CommandError):
+            stack.close()
 
     def abort(self) -> None:
         """Make whatever waits for this source fail at once; for other threads."""
