@@ -16,14 +16,6 @@ from bootc_orch.model.safe_text import MAX_KERNEL_ARGUMENT, safe_text
 KARGS_DIRECTORY = "usr/lib/bootc/kargs.d"
 # The deployment's own link, and what would start something else than the system's init.
 RESERVED = ("ostree", "init")
-# Machine names as kargs.d files have them, by the OCI name of the architecture.
-MACHINES = {
-    "amd64": "x86_64",
-    "arm64": "aarch64",
-    "ppc64le": "powerpc64",
-    "riscv64": "riscv64",
-    "s390x": "s390x",
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ from bootc_orch.tools.ostree import Repo
 
 logger = logging.getLogger(__name__)
 
-_LOCKLESS_SECONDS = 60.0
+# A file that is being written has no lock; one that is this old has no writer any more.
+_WRITING_SECONDS = 60.0
 _PARTIAL = ".commitpartial"
 
 
@@ -37,7 +38,7 @@ def recover(repo: Repo) -> None:
     """
     for path in sorted((repo.path / "tmp").glob(f"{PREFIX}*")):
         if not path.is_dir():
-            if _age(path) > _LOCKLESS_SECONDS:
+            if _age(path) > _WRITING_SECONDS:
                 path.unlink(missing_ok=True)
             continue
         with _abandoned(path) as abandoned:

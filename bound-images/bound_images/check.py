@@ -76,16 +76,6 @@ class CheckResult:
         """One error for each image that is not as it should be."""
         return tuple(_error_of(i) for i in self.images if i.verdict is not Verdict.OK)
 
-    def raise_for_verdicts(self) -> None:
-        """Raise if not every image is as it should be.
-
-        Raises:
-            NotFoundError: an image is missing.
-            MismatchError: an image or the lock file differs.
-            StoreDamagedError: an image is damaged.
-        """
-        raise_all(self.errors, "Some images are not as they should be.")
-
 
 def check(
     root: Root | None,
