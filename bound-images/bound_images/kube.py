@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
 from bound_images.errors import DefinitionError
 
 MAX_YAML_BYTES = 512 * 1024
@@ -29,6 +27,9 @@ def images_in_yaml(text: str, *, source: str) -> tuple[str, ...]:
     Raises:
         DefinitionError: *text* is not YAML, or a container has no image or one that is no text.
     """
+    # Imported here: few roots bind a .kube, and it takes longer than all the rest of a `list`.
+    import yaml
+
     try:
         documents = list(yaml.safe_load_all(text))
     except (yaml.YAMLError, RecursionError, ValueError) as error:

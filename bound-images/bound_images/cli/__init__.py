@@ -1,5 +1,13 @@
 """The command ``bound-images``."""
 
-from bound_images.cli.app import main
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command line of this process and leave it with its exit status."""
+    from bound_images.__main__ import main as run
+
+    run()
+
 
 __all__ = ["main"]

@@ -1,22 +1,40 @@
-"""The Typer application, its one place where errors become messages, and `main`."""
+"""The command ``bound-images``: its commands, loaded only when they are asked for, and `main`.
+
+Nothing heavy is imported here, so that ``--version`` and completion stay fast.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.main import get_command
 
-from bound_images.cli.output import Output
-from bound_images.errors import BoundImagesError, InternalError, exit_status
-from bound_images.programs import Runner
+from bound_images import __version__
+from bound_images.cli.boundary import ReportingGroup
+from bound_images.cli.session import SESSION
 
-logger = logging.getLogger(__name__)
+# The name of each command, and the module whose `app` has it; the order is that of the help text.
+COMMANDS = {
+    "list": "bound_images.cli.listing",
+    "sync": "bound_images.cli.syncing",
+    "pull": "bound_images.cli.syncing",
+    "check": "bound_images.cli.checking",
+    "verify": "bound_images.cli.checking",
+    "lock": "bound_images.cli.locking",
+    "prune": "bound_images.cli.pruning",
+    "lint": "bound_images.cli.linting",
+    "export": "bound_images.cli.bundling",
+    "import": "bound_images.cli.bundling",
+    "explain": "bound_images.cli.explaining",
+}
+# Set by the shell's completion; names what it wants, such as ``source_bash``.
+COMPLETION_VARIABLE = "_BOUND_IMAGES_COMPLETE"
 
 
 class Interrupted(BaseException):
@@ -31,62 +49,59 @@ class Interrupted(BaseException):
         self.status = 128 + number
 
 
-class Session:
-    """What all commands share: where output goes, and who runs programs."""
+class LazyGroup(ReportingGroup):
+    """Finds a command by its name, and imports only the module that has it."""
 
-    def __init__(self) -> None:
-        self.output = Output()
-        self.runner = Runner()
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, D102 - as inherited
+        return list(COMMANDS)
 
-
-SESSION = Session()
-
-
-class ReportingGroup(TyperGroup):
-    """Turn a `BoundImagesError` from any command into a message and its exit status."""
-
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401, D102 - as inherited
-        try:
-            return super().invoke(ctx)
-        except (typer.Exit, typer.Abort):
-            raise
-        except BoundImagesError as error:
-            _report(error)
-        except BrokenPipeError:
-            # Whoever read standard output has gone; Python would complain once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
-        except Exception as error:
-            if type(error).__module__.startswith(("click", "typer")):
-                raise
-            _report(InternalError(error), cause=error)
-
-
-def _report(error: BoundImagesError, *, cause: Exception | None = None) -> NoReturn:
-    logger.debug("traceback", exc_info=cause or error)
-    SESSION.output.error(error)
-    raise typer.Exit(exit_status(error)) from error
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, D102 - as inherited
+        if cmd_name not in COMMANDS:
+            return None
+        found = get_command(import_module(COMMANDS[cmd_name]).app)
+        # Typer makes no group of an app with a single command.
+        return getattr(found, "commands", {}).get(cmd_name, found)
 
 
 app = typer.Typer(
-    cls=ReportingGroup,
+    cls=LazyGroup,
     name="bound-images",
-    help="Keep the app images that an operating-system root is bound to ready for podman.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def main() -> None:
-    """Run the command line."""
-    import bound_images.cli.commands
-    import bound_images.cli.extras
-    import bound_images.cli.linting  # noqa: F401 - all three register commands
+def _print_version(value: bool) -> None:  # noqa: FBT001 - called by Typer
+    if value:
+        sys.stdout.write(f"bound-images {__version__}\n")
+        raise typer.Exit
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+
+@app.callback()
+def bound_images(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Keep the app images that an operating-system root is bound to ready for podman."""
+
+
+def main() -> None:
+    """Run the command line of this process and leave it with its exit status."""
+    _open_descriptors()
+    for number in _heeded():
         signal.signal(number, _interrupt)
+    if COMPLETION_VARIABLE in os.environ:
+        from typer import completion
+
+        completion.completion_init()  # type: ignore[attr-defined]
     try:
         app(prog_name="bound-images")
     except Interrupted as interruption:
@@ -97,7 +112,23 @@ def main() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     del frame
     # The second signal ends the process at once; the kernel then ends its children.
-    for other in (signal.SIGINT, signal.SIGTERM):
+    for other in _heeded():
         signal.signal(other, signal.SIG_DFL)
-    SESSION.runner.cancel()
+    SESSION.cancel()
     raise Interrupted(number)
+
+
+def _heeded() -> list[signal.Signals]:
+    """Return the signals that end the command; one that is ignored, as under nohup, stays so."""
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _open_descriptors() -> None:
+    """Make sure that standard streams are open: a file opened later would be written instead."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)  # noqa: FBT003 - its only form
+    os.close(descriptor)
+    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - lives as long as we

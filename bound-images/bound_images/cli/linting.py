@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 
 from bound_images.cli import options as o
-from bound_images.cli.app import SESSION, app
+from bound_images.cli.session import SESSION
 from bound_images.errors import BoundImagesError, LintError
 from bound_images.lint import Finding, Severity
 from bound_images.lint import lint as lint_root
 from bound_images.lint.sarif import sarif
 from bound_images.rootfs import Root
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 class Format(StrEnum):

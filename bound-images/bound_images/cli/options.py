@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bound_images.cli.app import SESSION
+from bound_images.cli.session import SESSION
 from bound_images.locking import DEFAULT_TIMEOUT
 from bound_images.namespace import make_writable
 from bound_images.rootfs import Root
@@ -102,6 +102,9 @@ Source = Annotated[
 AllowTransport = Annotated[
     bool,
     typer.Option("--allow-transport", help="Let units name archives and directories."),
+]
+PlanOnly = Annotated[
+    bool, typer.Option("--plan", "--dry-run", help="Print what would be done, and do nothing.")
 ]
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", "-k", help="Let a failure stop only its own image.")

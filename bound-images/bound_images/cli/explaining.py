@@ -1,0 +1,73 @@
+"""The command ``explain``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bound_images.cli import options as o
+from bound_images.cli.documents import image_document
+from bound_images.cli.output import size
+from bound_images.cli.session import SESSION
+from bound_images.explain import Explanation
+from bound_images.explain import explain as explain_image
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command("explain")
+def explain_command(
+    name: Annotated[str, typer.Argument(help="The name or id of an image.")],
+    *,
+    root: o.RootPath = o.DEFAULT_ROOT,
+    store: o.StorePath = None,
+    lock: o.LockPath = None,
+    root_id: o.RootId = None,
+    lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Say why an image is in the store, and what would happen to it."""
+    places = o.Places(root, store, lock, root_id)
+    found = explain_image(
+        places.root,
+        places.store,
+        name,
+        locks=(places.lock,) if lock else (),
+        lock_timeout=lock_timeout,
+        runner=SESSION.runner,
+    )
+    SESSION.output.result("image", _document(found), _lines(found))
+
+
+def _document(found: Explanation) -> dict[str, object]:
+    stored = found.stored
+    return {
+        "name": found.name,
+        "reason": found.reason,
+        "bound": [image_document(image) for image in found.bound],
+        "locks": [{"path": str(path), "image_id": image_id} for path, image_id in found.locks],
+        "stored": stored
+        and {
+            "image_id": stored.image_id,
+            "names": list(stored.names),
+            "digest": stored.digest,
+            "size": stored.size,
+            "layers": list(found.layers),
+            "verified": found.verified,
+        },
+    }
+
+
+def _lines(found: Explanation) -> list[str]:
+    lines = [found.reason]
+    for image in found.bound:
+        lines.append(f"bound as {image.reference} by {', '.join(image.sources)}")
+    lines += [f"recorded as {image_id[:12]} in {path}" for path, image_id in found.locks]
+    if found.stored:
+        whole = "known to be whole" if found.verified else "not verified yet"
+        lines.append(f"stored as {found.stored.image_id[:12]}, {size(found.stored.size)}, {whole}")
+        lines += [f"named {name}" for name in found.stored.names]
+    return lines

@@ -1,0 +1,32 @@
+"""The command ``list``."""
+
+from __future__ import annotations
+
+import typer
+
+from bound_images.cli import options as o
+from bound_images.cli.documents import image_document
+from bound_images.cli.session import SESSION
+from bound_images.errors import raise_all
+from bound_images.rootfs import Root
+from bound_images.scan import scan
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command("list")
+def list_command(
+    *,
+    root: o.RootPath = o.DEFAULT_ROOT,
+    keep_going: o.KeepGoing = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """List the images that a root is bound to."""
+    found = scan(Root(root))
+    documents = [image_document(image) for image in found.images]
+    lines = [f"{image.name}\t{image.key}" for image in found.images]
+    if not keep_going:
+        raise_all(found.errors, "Some definitions cannot be read.")
+    SESSION.output.result_with_errors("images", documents, lines, found.errors)

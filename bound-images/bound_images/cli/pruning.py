@@ -1,0 +1,56 @@
+"""The command ``prune``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bound_images.cli import options as o
+from bound_images.cli.session import SESSION
+from bound_images.prune import prune as prune_store
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command("prune")
+def prune_command(
+    *,
+    root: o.RootPath = o.DEFAULT_ROOT,
+    store: o.StorePath = None,
+    keep_root: Annotated[
+        list[Path] | None,
+        typer.Option("--keep-root", help="A root that may still be started; repeat for each."),
+    ] = None,
+    keep_lock: Annotated[
+        list[Path] | None,
+        typer.Option("--keep-lock", help="A further lock file whose images stay."),
+    ] = None,
+    plan: o.PlanOnly = False,
+    lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Remove the images that no kept root is bound to."""
+    done = prune_store(
+        o.Places(root, store, None, None).store,
+        keep_roots=keep_root or (),
+        keep_locks=keep_lock or (),
+        apply=not plan,
+        lock_timeout=lock_timeout,
+        runner=SESSION.runner,
+    )
+    document = {
+        "removed": [
+            {"image_id": i.image_id, "names": list(i.names), "size": i.size} for i in done.remove
+        ],
+        "kept": [
+            {"image_id": i.image_id, "names": list(i.names), "size": i.size} for i in done.keep
+        ],
+        "locks": [str(path) for path in done.locks],
+        "bytes": done.bytes,
+    }
+    lines = [f"remove\t{' '.join(i.names) or i.image_id}" for i in done.remove]
+    SESSION.output.result("plan" if plan else "pruned", document, lines)

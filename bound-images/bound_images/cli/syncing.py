@@ -1,0 +1,115 @@
+"""The command ``sync``, also called ``pull``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bound_images.cli import options as o
+from bound_images.cli.output import size
+from bound_images.cli.progress import shown_progress
+from bound_images.cli.session import SESSION
+from bound_images.plan import SyncPlan
+from bound_images.settings import SyncOptions
+from bound_images.sync import plan as plan_images
+from bound_images.sync import sync as sync_images
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command("sync")
+@app.command("pull", hidden=True)
+def sync_command(
+    *,
+    root: o.RootPath = o.DEFAULT_ROOT,
+    store: o.StorePath = None,
+    lock: o.LockPath = None,
+    root_id: o.RootId = None,
+    plan: o.PlanOnly = False,
+    source: o.Source = None,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Take what the lock file says, not what is newest.")
+    ] = False,
+    prefer_locked: Annotated[
+        bool, typer.Option("--prefer-locked", help="As --locked, where there is a lock file.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="As --locked, and fail rather than use the network.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read back what is there, and repair it.")
+    ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Follow moved tags, whatever Policy= says.")
+    ] = False,
+    keep_going: o.KeepGoing = False,
+    allow_transport: o.AllowTransport = False,
+    jobs: o.Jobs = o.JOBS,
+    authfile: o.AuthFile = None,
+    tls_verify: o.TlsVerify = None,
+    retries: o.Retries = None,
+    retry_delay: o.RetryDelay = None,
+    timeout: o.Timeout = o.TIMEOUT,
+    lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
+    progress_fd: o.ProgressFd = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Fetch what is missing or has changed, check it, and write the lock file."""
+    places = o.Places(root, store, lock, root_id)
+    settings = SyncOptions(
+        jobs=jobs,
+        auth_file=o.environment_auth_file(authfile),
+        tls_verify=tls_verify,
+        retries=retries,
+        retry_delay=retry_delay,
+        timeout=timeout,
+        lock_timeout=lock_timeout,
+        source=source,
+        allow_transports=allow_transport,
+        keep_going=keep_going,
+        pinned=locked or offline or (prefer_locked and places.lock.exists()),
+        offline=offline,
+        verify=verify,
+        refresh=refresh,
+    )
+    where = (places.root, places.store, places.lock, settings)
+    with shown_progress(SESSION.output, progress_fd) as progress:
+        if plan:
+            todo = plan_images(*where, progress=progress, runner=SESSION.runner)
+            SESSION.output.result("plan", plan_document(todo), plan_lines(todo))
+            return
+        done = sync_images(*where, progress=progress, runner=SESSION.runner)
+    documents = [image.to_json() for image in done.record.images]
+    lines = [f"{image.action}\t{image.resolved.canonical}" for image in done.plan.images]
+    SESSION.output.result_with_errors("images", documents, lines, done.errors)
+
+
+def plan_document(plan: SyncPlan) -> dict[str, object]:
+    """Return the ``plan`` of ``sync --plan``."""
+    return {
+        "images": [
+            {
+                "reference": image.resolved.image.reference,
+                "canonical": image.resolved.canonical,
+                "digest": image.resolved.digest,
+                "image_id": image.resolved.image_id,
+                "action": image.action.value,
+                "bytes": image.bytes,
+                "fetch": [{"digest": blob.digest, "size": blob.size} for blob in image.fetch],
+            }
+            for image in plan.images
+        ],
+        "bytes": plan.bytes,
+        "bytes_needed": plan.bytes_needed,
+    }
+
+
+def plan_lines(plan: SyncPlan) -> list[str]:
+    """Return what ``sync --plan`` prints."""
+    lines = [
+        f"{image.action}\t{size(image.bytes)}\t{image.resolved.canonical}" for image in plan.images
+    ]
+    return [*lines, f"total\t{size(plan.bytes)}"]
