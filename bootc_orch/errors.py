@@ -110,11 +110,18 @@ class ToolError(OrchError):
 
 
 class ToolMissingError(ToolError):
-    """An external program is not on PATH."""
+    """An external program is not on PATH.
 
-    def __init__(self, program: str) -> None:
+    Args:
+        program: Its name.
+        package: What provides it, where that goes by another name.
+    """
+
+    def __init__(self, program: str, *, package: str | None = None) -> None:
+        which = f": {package}." if package else "."
         super().__init__(
-            f"{program} is not installed.", hint=f"Install the package that provides {program}."
+            f"{program} is not installed.",
+            hint=f"Install the package that provides {program}{which}",
         )
         self.program = program
 

@@ -5,21 +5,11 @@ Source: bootupctl(8), grub-install(8), bootctl(1).
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 
 from bootc_orch.errors import ToolMissingError, UsageError
+from bootc_orch.model.bootloader import Bootloader
 from bootc_orch.process import program_exists, run
-
-
-class Bootloader(StrEnum):
-    """Which installer to run."""
-
-    NONE = "none"
-    BOOTUPD = "bootupd"
-    GRUB = "grub"
-    SYSTEMD = "systemd"
-
 
 _PROGRAMS = {
     Bootloader.BOOTUPD: "bootupctl",

@@ -11,7 +11,8 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from bootc_orch.errors import ReadOnlyError, StorageIOError
 
@@ -66,6 +67,39 @@ def is_read_only_medium(path: Path) -> bool:
     return b"ro" in options.split(b",")
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path is, seen from the filesystem that holds it.
+
+    Attributes:
+        path: Its path in that filesystem, ``/`` for the whole of it.
+        kind: The type of the filesystem, such as ``ext4``.
+    """
+
+    path: str
+    kind: str
+
+
+def place_of(path: Path) -> Place:
+    """Find *path*, which need not exist yet, in the filesystem that holds it or shall hold it."""
+    return parse_place(Path("/proc/self/mountinfo").read_bytes(), os.fsencode(path.resolve()))
+
+
+def parse_place(mountinfo: bytes, wanted: bytes) -> Place:
+    """Find *wanted*, an absolute path without links, in the text of a ``mountinfo``."""
+    best, found = b"", Place("/", "")
+    for line in mountinfo.splitlines():
+        fields = line.split(b" ")
+        point = _unescaped(fields[4])
+        inside = wanted == point or wanted.startswith(point.rstrip(b"/") + b"/")
+        if inside and len(point) >= len(best):
+            inner = wanted[len(point.rstrip(b"/")) :].lstrip(b"/")
+            whole = PurePosixPath(os.fsdecode(_unescaped(fields[3]))) / os.fsdecode(inner)
+            best = point
+            found = Place(str(whole), os.fsdecode(fields[fields.index(b"-") + 1]))
+    return found
+
+
 def is_mount_point(path: Path) -> bool:
     """Say whether something is mounted at *path*; a bind mount of the same filesystem counts too.
 
@@ -93,11 +127,22 @@ def read_only_bind(source: Path, target: Path) -> Iterator[Path]:
     Raises:
         StorageIOError: the kernel refuses.
     """
+    with bind(source, target):
+        if _mount(None, target, MS_REMOUNT | MS_BIND | MS_RDONLY):
+            raise StorageIOError(f"{target} cannot be made read-only: {_reason()}.")
+        yield target
+
+
+@contextmanager
+def bind(source: Path, target: Path) -> Iterator[Path]:
+    """Show *source* at *target*, an empty directory, while the block runs.
+
+    Raises:
+        StorageIOError: the kernel refuses.
+    """
     if _mount(source, target, MS_BIND):
         raise StorageIOError(f"{source} cannot be mounted on {target}: {_reason()}.")
     try:
-        if _mount(None, target, MS_REMOUNT | MS_BIND | MS_RDONLY):
-            raise StorageIOError(f"{target} cannot be made read-only: {_reason()}.")
         yield target
     finally:
         _LIBC.umount2(os.fsencode(target), MNT_DETACH)
