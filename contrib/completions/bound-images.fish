@@ -1,0 +1,1 @@
+complete --command bound-images --no-files --arguments "(env _BOUND_IMAGES_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) bound-images)" --condition "env _BOUND_IMAGES_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) bound-images"
