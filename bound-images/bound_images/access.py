@@ -54,6 +54,11 @@ class Access:
             ),
         ]
 
+    @property
+    def copy_arguments(self) -> list[str]:
+        """The same for the source of ``skopeo copy``."""
+        return [option.replace("--", "--src-", 1) for option in self.arguments]
+
 
 class AccessBroker:
     """Makes the `Access` for each image of a root.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import chain
 from typing import TypeVar
 
 from bound_images.errors import BoundImagesError, raise_all
@@ -43,23 +44,41 @@ class Failures:
 
 
 def for_each(
-    action: Callable[[T], R], items: Iterable[T], *, jobs: int, failures: Failures
+    action: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    jobs: int,
+    failures: Failures,
+    needs: Callable[[T], Collection[str]] = lambda _: (),
 ) -> list[R]:
     """Do *action* for all *items*, *jobs* at a time; return the results in the order of the items.
+
+    Two items that *needs* gives a common word are never worked on at the same time.
 
     A `BoundImagesError` goes to *failures*, and its item has no result.  Any other exception, an
     interruption above all, drops what has not begun and goes on.
     """
-    results: list[R] = []
+    results: dict[int, R] = {}
+    waiting = dict(enumerate(items))
+    running: dict[Future[R], int] = {}
+    taken: dict[int, frozenset[str]] = {}
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        futures = [pool.submit(action, item) for item in items]
         try:
-            for future in futures:
-                try:
-                    results.append(future.result())
-                except BoundImagesError as error:
-                    failures.add(error)
+            while waiting or running:
+                for index, item in tuple(waiting.items()):
+                    needed = frozenset(needs(item))
+                    if len(running) < max(1, jobs) and needed.isdisjoint(chain(*taken.values())):
+                        del waiting[index]
+                        taken[index] = needed
+                        running[pool.submit(action, item)] = index
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    index = running.pop(future)
+                    del taken[index]
+                    try:
+                        results[index] = future.result()
+                    except BoundImagesError as error:
+                        failures.add(error)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return results
+    return [results[index] for index in sorted(results)]

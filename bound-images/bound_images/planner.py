@@ -39,7 +39,7 @@ class Planner:
         self._progress = progress
         self._failures = failures
         store = session.store
-        self._stored = store.images() if store and not store.is_new else ()
+        self._stored = store.images() if store and store.creation is None else ()
         # Without a store nothing is compared, and an export wants all documents.
         self._ids = {i.image_id for i in self._stored} if session.store else None
 

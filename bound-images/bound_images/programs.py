@@ -70,7 +70,7 @@ class Runner:
             image: The image concerned, for the error.
             env: Variables to set besides the inherited ones.
             enter: What the child does before it becomes the program.
-            on_line: Called with each line of standard error.
+            on_line: Called with each line that the program prints.
             allow: Exit statuses that are answers.
             timeout: Seconds after which it is killed.
 
@@ -84,8 +84,8 @@ class Runner:
         logger.debug("+ %s %s", program, " ".join(map(str, arguments)))
         timed_out = threading.Event()
         with TemporaryFile() as output, TemporaryFile() as errors:
-            listener = _listener(errors, on_line) if on_line else errors
-            running = self._start(command, arguments, output, listener, env, enter)
+            heard = [_listener(f, on_line) if on_line else f for f in (output, errors)]
+            running = self._start(command, arguments, heard[0], heard[1], env, enter)
             try:
                 with _deadline(running, timeout, timed_out):
                     running.wait()
@@ -133,7 +133,7 @@ class Runner:
         self,
         command: sh.Command,
         arguments: Sequence[Arg],
-        output: IO[bytes],
+        output: IO[bytes] | Callable[[str], None],
         errors: IO[bytes] | Callable[[str], None],
         env: Mapping[str, str] | None,
         enter: Callable[[], None] | None,
@@ -183,11 +183,11 @@ def _deadline(
         timer.cancel()
 
 
-def _listener(errors: IO[bytes], on_line: Callable[[str], None]) -> Callable[[str], None]:
-    """Return what hands each line of standard error on, and keeps it in *errors*."""
+def _listener(stream: IO[bytes], on_line: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what hands each line on, and keeps it in *stream*."""
 
     def listen(line: str) -> None:
-        errors.write(line.encode(errors="replace"))
+        stream.write(line.encode(errors="replace"))
         on_line(line.rstrip("\n")[:MAX_LINE])
 
     return listen

@@ -24,6 +24,8 @@ _ELSEWHERE = frozenset(
 )  # fmt: skip
 # Options that are handled here, with the values that they take.
 _OURS = frozenset({"--creds", "--policy", "--retry", "--retry-delay", "--all-tags", "-a"})
+# Options that become a `Platform`.
+_PLATFORM = frozenset({"--platform", "--arch", "--os", "--variant"})
 _SWITCHES = frozenset({"--all-tags", "-a"})
 
 
@@ -103,6 +105,12 @@ def pull_arguments(options: PullOptions, version: tuple[int, int]) -> list[Arg]:
         *([f"--decryption-key={options.decryption_key}"] if options.decryption_key else []),
         *_without_ours(options.podman_args),
     ]
+
+
+def is_plain(options: PullOptions) -> bool:
+    """Say whether skopeo can be told all of *options* that concern the pull as well as podman."""
+    rest = (option for option, _ in argument_pairs(tuple(_without_ours(options.podman_args))))
+    return not options.decryption_key and not options.modules and _PLATFORM.issuperset(rest)
 
 
 def _module(name: str, root: Root | None) -> str:

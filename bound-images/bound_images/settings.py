@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from bound_images.locking import DEFAULT_TIMEOUT
 
-# Unpacking is bound to the processors, and podman does it under one lock; waiting is not.
-DEFAULT_JOBS = max(2, min(4, len(os.sched_getaffinity(0))))
+# podman unpacks layers under one lock, and most of a pull is waiting: for that, or the network.
+DEFAULT_JOBS = 4
 PULL_SECONDS = 3600.0
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -53,11 +54,11 @@ class ImageStore:
 
     Attributes:
         share: How many transfers share the processors; whoever starts them sets it.
-        is_new: Whether the store was made just now, and is empty.
+        creation: The making of a store that was not there, and so is empty; None if it was.
     """
 
     share: int = 1
-    is_new: bool = False
+    creation: Future[None] | None = None
 
     def __init__(self, path: Path, work: Path, spool: Path, runner: Runner) -> None:
         self.path = path
@@ -66,6 +67,15 @@ class ImageStore:
         self.runner = runner
         self._runroot = work / "run"
         self._configuration = work / "storage.conf"
+
+    def wait(self) -> None:
+        """Wait until the store is there.
+
+        Raises:
+            BoundImagesError: it could not be made.
+        """
+        if self.creation is not None:
+            self.creation.result()
 
     @cached_property
     def podman_version(self) -> tuple[int, int]:
@@ -124,13 +134,18 @@ class ImageStore:
         source: str,
         name: str,
         *,
+        options: Sequence[Arg] = (),
         global_options: Sequence[Arg] = (),
         on_line: Callable[[str], None] | None = None,
         timeout: float | None = None,
     ) -> None:
-        """Copy an image from a local *source*, ``transport:…``, and store it as *name*."""
+        """Copy an image from *source*, ``transport:…``, and store it as *name*.
+
+        Raises:
+            BoundImagesError: skopeo failed; the class says whether to try again.
+        """
         self._skopeo(
-            [*global_options, "copy", "--remove-signatures", source, f"{STORAGE}:{name}"],
+            [*global_options, "copy", *options, source, f"{STORAGE}:{name}"],
             what=f"Copying {name}",
             image=name,
             on_line=on_line,
@@ -242,6 +257,7 @@ class ImageStore:
 
     @contextmanager
     def _entrance(self) -> Iterator[Callable[[], None]]:
+        self.wait()
         runroot = os.open(self._runroot, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield entrance(self.path, runroot)
@@ -253,9 +269,10 @@ class ImageStore:
 def open_store(
     path: Path, *, work: Path, runner: Runner, create: bool = False
 ) -> Iterator[ImageStore]:
-    """Open the store at *path*; with *create*, make it first where there is none.
+    """Open the store at *path*; with *create*, make it where there is none.
 
-    The caller holds the lock of the store.
+    The caller holds the lock of the store.  What is to be written to it can be found out while
+    podman makes the store and tells its version.
 
     Args:
         path: The store.
@@ -271,12 +288,17 @@ def open_store(
         raise NotFoundError(f"There is no store at {path}.", path=str(path), hint="Run sync first.")
     try:
         ALIAS.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="spool-", dir=state_directory(path)) as spool:
-            is_new = not path.is_dir()
-            if is_new:
-                _create(path, work / "create", Path(spool), runner)
+        with (
+            tempfile.TemporaryDirectory(prefix="spool-", dir=state_directory(path)) as spool,
+            ThreadPoolExecutor() as beside,
+        ):
             store = _prepared(path, work / "store", Path(spool), runner)
-            store.is_new = is_new
+            if create:
+                beside.submit(lambda: store.podman_version)
+                if not path.is_dir():
+                    store.creation = beside.submit(
+                        _create, path, work / "create", Path(spool), runner
+                    )
             yield store
     except OSError as error:
         raise write_error(error, path) from error

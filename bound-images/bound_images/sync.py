@@ -29,6 +29,9 @@ from bound_images.settings import SyncOptions
 from bound_images.store import ImageStore
 from bound_images.where import state_directory
 
+# Bytes from which on fetching a layer twice costs more than waiting for it.
+LARGE_LAYER = 4 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
@@ -181,6 +184,7 @@ def _synced(
         images = session.store
         assert images is not None
         todo = Planner(session, options, progress, failures).plan(bound, pinned)
+        images.wait()
         todo.check_space(shutil.disk_usage(store).free, where=str(store))
         images.share = min(options.jobs, max(1, len(todo.images)))
         left = checked(todo, images, progress, jobs=options.jobs, failures=failures)
@@ -236,9 +240,19 @@ def _fetched(
         fetcher.apply(image)
         return image
 
-    done = for_each(apply, todo.images, jobs=options.jobs, failures=failures)
+    # The largest first, so that none of them is left for the end with nothing to go beside it.
+    order = sorted(todo.images, key=lambda image: -image.bytes)
+    done = for_each(apply, order, jobs=options.jobs, failures=failures, needs=_large_layers)
     failures.stop("Some images could not be fetched.")
-    return done
+    return [image for image in todo.images if image in done]
+
+
+def _large_layers(image: PlannedImage) -> set[str]:
+    """Return the layers that two transfers must not fetch at the same time.
+
+    The second finds them in the store after the first; programs side by side do not see them.
+    """
+    return {blob.digest for blob in image.fetch if blob.size >= LARGE_LAYER}
 
 
 def _check_names(new: Record, images: ImageStore) -> None:

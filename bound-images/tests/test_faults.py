@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -387,11 +388,15 @@ def test_a_mount_that_is_read_only_for_others_is_written_and_stays_so_for_them(
         subprocess.run(["umount", "-l", sysroot], check=True)
 
 
-def test_a_missing_program_is_exit_69(world, tmp_path):
-    world.bind_image("app", "127.0.0.1:1/x:1")
+@pytest.mark.parametrize("missing", ["podman", "skopeo"])
+def test_a_missing_program_is_exit_69(world, layout, registry, tmp_path, missing):
+    name = registry.push(layout, layout.image(message="a"), "app")
+    world.bind_image("app", name)
+    for program in {"podman", "skopeo"} - {missing}:
+        (tmp_path / program).symlink_to(shutil.which(program))
     error = world.json("sync", status=69, env={"PATH": str(tmp_path)})["error"]
     assert error["class"] == "tool"
-    assert "podman" in error["message"]
+    assert missing in error["message"]
 
 
 def test_the_result_goes_to_a_closed_pipe_without_a_traceback(world):

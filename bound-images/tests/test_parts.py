@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import bound_images
@@ -271,6 +272,24 @@ def test_failures_are_kept_apart_and_results_in_order():
 
     assert for_each(half, range(6), jobs=3, failures=failures) == [0, 2, 4]
     assert [error.summary for error in failures.errors] == ["1", "3", "5"]
+
+
+def test_what_needs_the_same_is_not_done_at_the_same_time():
+    needs = {"a": {"x"}, "b": {"x", "y"}, "c": {"y"}, "d": set()}
+    running: set[str] = set()
+    seen: set[frozenset[str]] = set()
+
+    def act(name: str) -> str:
+        running.add(name)
+        time.sleep(0.05)
+        seen.add(frozenset(running))
+        running.remove(name)
+        return name
+
+    failures = Failures(keep_going=False)
+    assert for_each(act, needs, jobs=4, failures=failures, needs=needs.__getitem__) == list(needs)
+    assert not any({"a", "b"} <= group or {"b", "c"} <= group for group in seen)
+    assert any(len(group) > 1 for group in seen)
 
 
 def test_a_program_that_takes_too_long_is_ended():

@@ -3,10 +3,11 @@
 import ctypes.util
 import json
 import os
+import re
 
 import bound_images
 import pytest
-from world import image_id, run_container
+from world import image_id, layer, run_container
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -64,6 +65,28 @@ def test_a_layer_of_two_images_is_planned_once(world, layout, registry):
         world.bind_image(name, registry.push(layout, config, f"app/shared-{name}"))
     plan = world.json("sync", "--plan")["plan"]
     assert plan["bytes"] == plan["images"][0]["bytes"]
+
+
+def test_a_large_layer_of_several_images_is_fetched_once(world, layout, registry):
+    large = layer({"large": os.urandom(8 << 20)})
+    for name in ("one", "two", "three"):
+        image = layout.image(large, message=name)
+        world.bind_image(name, registry.push(layout, image, "app/large", tag=name))
+    world.run("sync", "--jobs=3")
+    sizes = {blob["digest"]: blob["size"] for blob in json.loads(layout.data(image))["layers"]}
+    assert registry.fetched(max(sizes, key=sizes.__getitem__)) == 1
+
+
+@pytest.mark.parametrize("words", ["", "--platform=linux/amd64", "--log-level=warn"])
+def test_podman_fetches_nothing_again_and_alone_what_only_it_understands(
+    world, layout, registry, words
+):
+    image = layout.image(message=f"once {words}")
+    world.bind_image("once", registry.push(layout, image, "app/once"), f"PodmanArgs={words}")
+    shown = world.run("sync", "-vv").stderr
+    assert ("skopeo" in re.findall(r"\+ (\S+) .*\bcopy\b", shown)) == ("log" not in words)
+    assert "image pull" in shown
+    assert {registry.fetched(b["digest"]) for b in json.loads(layout.data(image))["layers"]} == {1}
 
 
 def test_a_moved_tag_is_refreshed(world, layout, registry):

@@ -145,11 +145,15 @@ class Registry:
         (self.path / "config.yml").write_text(json.dumps(self._configuration()))
         self.process = subprocess.Popen(
             ["docker-registry", "serve", self.path / "config.yml"],
-            stdout=subprocess.DEVNULL,
+            stdout=(self.path / "access").open("wb"),
             stderr=(self.path / "log").open("wb"),
         )
         wait_for_port(self.port)
         return self
+
+    def fetched(self, digest):
+        """Return how often the blob *digest* was sent."""
+        return (self.path / "access").read_text().count(f'/blobs/{digest} HTTP/1.1" 200 ')
 
     def __exit__(self, *exc):
         self.process.terminate()
