@@ -95,19 +95,9 @@ def sync(
             a `SeveralError` where more than one did.
     """
     options = options or SyncOptions()
-    failures = Failures(keep_going=options.keep_going)
+    job = _Job(root, store, lock, options, progress, runner or Runner())
     pinned = records.read(lock) if options.pinned else None
-    return _synced(
-        bound_images_of(root, failures),
-        pinned,
-        root,
-        store,
-        lock,
-        options,
-        progress,
-        runner,
-        failures,
-    )
+    return job.run(bound_images_of(root, job.failures), pinned)
 
 
 def import_images(
@@ -127,9 +117,8 @@ def import_images(
     Raises:
         BoundImagesError: as `sync`.
     """
-    failures = Failures(keep_going=options.keep_going)
-    images = tuple(map(bound_image_of, record.images))
-    return _synced(images, record, root, store, lock, options, progress, runner, failures)
+    job = _Job(root, store, lock, options, progress, runner or Runner())
+    return job.run(tuple(map(bound_image_of, record.images)), record)
 
 
 def lock_images(
@@ -169,47 +158,80 @@ def bound_image_of(image: LockedImage) -> BoundImage:
     )
 
 
-def _synced(
-    bound: Sequence[BoundImage],
-    pinned: Record | None,
-    root: Root | None,
-    store: Path,
-    lock: Path,
-    options: SyncOptions,
-    progress: Progress,
-    runner: Runner | None,
-    failures: Failures,
-) -> SyncResult:
-    with opened(root, store, options, runner or Runner(), create=True) as session:
-        images = session.store
-        assert images is not None
-        todo = Planner(session, options, progress, failures).plan(bound, pinned)
-        images.wait()
-        todo.check_space(shutil.disk_usage(store).free, where=str(store))
-        images.share = min(options.jobs, max(1, len(todo.images)))
-        left = checked(todo, images, progress, jobs=options.jobs, failures=failures)
-        fetcher = Fetcher(images, root, progress, options)
+class _Job:
+    """One run of `sync`, from the definitions to the lock file."""
+
+    def __init__(
+        self,
+        root: Root | None,
+        store: Path,
+        lock: Path,
+        options: SyncOptions,
+        progress: Progress,
+        runner: Runner,
+    ) -> None:
+        self._root = root
+        self._store = store
+        self._lock = lock
+        self._options = options
+        self._progress = progress
+        self._runner = runner
+        self.failures = Failures(keep_going=options.keep_going)
+
+    def run(self, bound: Sequence[BoundImage], pinned: Record | None) -> SyncResult:
+        with opened(self._root, self._store, self._options, self._runner, create=True) as session:
+            images = session.store
+            assert images is not None
+            planner = Planner(session, self._options, self._progress, self.failures)
+            todo = planner.plan(bound, pinned)
+            images.wait()
+            todo.check_space(shutil.disk_usage(self._store).free, where=str(self._store))
+            done = self._brought(todo, images)
+            new = Record(tuple(map(locked_image, done)))
+            _check_names(new, images)
+            verified.add(state_directory(self._store), new.image_ids)
+            records.write(self._lock, new)
+        return SyncResult(todo, new, self.failures.errors)
+
+    def _brought(self, todo: SyncPlan, images: ImageStore) -> list[PlannedImage]:
+        """Have all images of *todo* whole in the store and on the disk; return those that are."""
+        images.share = min(self._options.jobs, max(1, len(todo.images)))
+        left = self._checked(todo, images)
         fetches = any(image.action is Action.FETCH for image in left.images)
-        state = state_directory(store)
         with (
-            verified.unfinished(state)
+            verified.unfinished(state_directory(self._store))
             if fetches
             else nullcontext(enter_result=False) as was_cut_off
         ):
-            done = _fetched(left, fetcher, options, failures)
+            done = self._fetched(left, images)
             if was_cut_off:
-                again = checked(
-                    _in_doubt(done), images, progress, jobs=options.jobs, failures=failures
-                )
-                _fetched(again, fetcher, options, failures)
-            label_store(store, root)
+                self._fetched(self._checked(_in_doubt(done), images), images)
+            label_store(self._store, self._root)
             if any(image.action is not Action.KEEP for image in todo.images):
                 images.flush()
-        new = Record(tuple(map(locked_image, done)))
-        _check_names(new, images)
-        verified.add(state, new.image_ids)
-        records.write(lock, new)
-    return SyncResult(todo, new, failures.errors)
+        return done
+
+    def _checked(self, todo: SyncPlan, images: ImageStore) -> SyncPlan:
+        jobs = self._options.jobs
+        return checked(todo, images, self._progress, jobs=jobs, failures=self.failures)
+
+    def _fetched(self, todo: SyncPlan, images: ImageStore) -> list[PlannedImage]:
+        fetcher = Fetcher(images, self._root, self._progress, self._options)
+
+        def apply(image: PlannedImage) -> PlannedImage:
+            fetcher.apply(image)
+            return image
+
+        done = for_each(
+            apply,
+            # The largest first, so that none is left for the end with nothing to go beside it.
+            sorted(todo.images, key=lambda image: -image.bytes),
+            jobs=self._options.jobs,
+            failures=self.failures,
+            needs=_large_layers,
+        )
+        self.failures.stop("Some images could not be fetched.")
+        return [image for image in todo.images if image in done]
 
 
 def bound_images_of(root: Root, failures: Failures) -> tuple[BoundImage, ...]:
@@ -231,20 +253,6 @@ def _in_doubt(done: Sequence[PlannedImage]) -> SyncPlan:
     """
     fetched = [image for image in done if image.action is Action.FETCH]
     return SyncPlan(tuple(replace(image, action=Action.CHECK) for image in fetched))
-
-
-def _fetched(
-    todo: SyncPlan, fetcher: Fetcher, options: SyncOptions, failures: Failures
-) -> list[PlannedImage]:
-    def apply(image: PlannedImage) -> PlannedImage:
-        fetcher.apply(image)
-        return image
-
-    # The largest first, so that none of them is left for the end with nothing to go beside it.
-    order = sorted(todo.images, key=lambda image: -image.bytes)
-    done = for_each(apply, order, jobs=options.jobs, failures=failures, needs=_large_layers)
-    failures.stop("Some images could not be fetched.")
-    return [image for image in todo.images if image in done]
 
 
 def _large_layers(image: PlannedImage) -> set[str]:
