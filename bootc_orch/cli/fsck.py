@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from bootc_orch.ops.finding import Finding
     from bootc_orch.ops.fsck import Report
+    from bootc_orch.ops.repair import RepairPlan
 
 app = typer.Typer(add_completion=False)
 
@@ -114,18 +115,20 @@ def repair(
     """Fetch bad and missing layers again, and rebuild the images that are made of them."""
     from bootc_orch.cli.host_options import open_sysroot
     from bootc_orch.ops.finding import Severity
-    from bootc_orch.ops.fsck import check_repository
     from bootc_orch.ops.fsck_sysroot import deployed_signatures
+    from bootc_orch.ops.lock import locked
     from bootc_orch.ops.repair import apply_repair, plan_repair
 
-    if repo is None and not plan:
-        open_sysroot(sysroot, writing=True)
-    opened = open_repo(repo, sysroot=sysroot)
-    planned = plan_repair(opened, check_repository(opened).findings)
-    for image in planned.images:
-        say(f"{'Would repair' if plan else 'Repairing'}: {image.reference}")
+    system = open_sysroot(sysroot, writing=_may_write(plan=plan)) if repo is None else None
+    opened = system.repo() if system else open_repo(repo)
+    with locked(opened.path, exclusive=False, timeout=lock_timeout(wait)):
+        planned = plan_repair(opened, _check(repo, sysroot, fast=False).findings)
+    _say_repairs(planned, word="Would repair" if plan else "Repairing")
     if plan:
-        say_result("plan", {"images": [str(image.reference) for image in planned.images]})
+        _say_findings(planned.unrepairable)
+        say_result("plan", _plan_json(planned))
+        if any(finding.severity is Severity.ERROR for finding in planned.unrepairable):
+            raise typer.Exit(StoreDamagedError.exit_code)
         return
     options = pull_options(
         proxy_options(
@@ -143,19 +146,45 @@ def repair(
     )
     signatures = deployed_signatures(sysroot) if repo is None else {}
     with reporting() as progress:
-        done = apply_repair(planned, opened, options, progress, signatures=signatures)
+        done = apply_repair(
+            planned, opened, options, progress, signatures=signatures, sysroot=system
+        )
     _say_findings(done.left)
+    for name, count in done.files.items():
+        say(f"Repaired files of deployment {name}: {count}")
     say(f"Repaired images: {len(done.images)}; still wrong: {len(done.left)}")
     say_result(
         "repaired",
         {
             "images": [str(image) for image in done.images],
             "failed": [{"image": str(image), "reason": why} for image, why in done.failed],
+            "files": dict(done.files),
+            "unrepairable": [finding.to_json() for finding in planned.unrepairable],
             "findings": [finding.to_json() for finding in done.left],
         },
     )
     if done.failed or any(finding.severity is Severity.ERROR for finding in done.left):
         raise typer.Exit(StoreDamagedError.exit_code)
+
+
+def _may_write(*, plan: bool) -> bool:
+    """Even a plan has to write where it can: the store of app images is locked while it is read."""
+    return not plan or os.geteuid() == 0
+
+
+def _say_repairs(plan: RepairPlan, *, word: str) -> None:
+    for image in plan.images:
+        say(f"{word}: {image.reference}")
+    for name in plan.deployments:
+        say(f"{word} files of deployment {name}")
+
+
+def _plan_json(plan: RepairPlan) -> dict[str, Any]:
+    return {
+        "images": [str(image.reference) for image in plan.images],
+        "deployments": list(plan.deployments),
+        "unrepairable": [finding.to_json() for finding in plan.unrepairable],
+    }
 
 
 def _say_findings(findings: Sequence[Finding]) -> None:

@@ -19,6 +19,7 @@ class Remedy(StrEnum):
 
     REPAIR = "bootc-orch repair"
     PULL = "bootc-orch image pull"
+    PULL_AND_REPAIR = "bootc-orch image pull of the image it was made of, then bootc-orch repair"
     CLEANUP = "bootc-orch cleanup"
     REDEPLOY = "bootc-orch switch to the image again, then reboot"
     SYNC = "bound-images sync"
@@ -39,6 +40,7 @@ class Finding:
         severity: Whether anything is broken, or may only be in the way later.
         images: The images that it touches.
         objects: The objects that must be had again, ``CHECKSUM.TYPE``.
+        paths: The files that are wrong, from the root of the deployment that *subject* names.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Finding:
     severity: Severity = Severity.ERROR
     images: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object."""
@@ -59,4 +62,5 @@ class Finding:
             "remedy": str(self.remedy),
             "images": list(self.images),
             "objects": list(self.objects),
+            "paths": list(self.paths),
         }

@@ -55,8 +55,9 @@ def check_repository(repo: Repo, *, contents: bool = True) -> Report:
         contents: Whether to read and hash the content of every file.
     """
     scan = repo.scan_refs()
+    made_of = _images_by_ref(repo, scan.commits)
     findings = [
-        Finding("damaged-ref", ref, reason, _remedy_for_ref(ref))
+        _ref_finding(ref, reason, tuple(sorted(made_of.get(ref, ()))))
         for ref, reason in scan.damaged.items()
     ]
     verifier = Verifier(repo, contents=contents)
@@ -72,7 +73,6 @@ def check_repository(repo: Repo, *, contents: bool = True) -> Report:
             findings += _check_held_layers(repo, ref, commit)
         elif ref.startswith(f"{BLOB_PREFIX}/"):
             findings += _check_layer_name(ref)
-    made_of = _images_by_ref(repo, scan.commits)
     for name, commits in affected(damage).items():
         refs = tuple(sorted(ref for commit in commits for ref in users[commit]))
         images_of = {image for ref in refs for image in made_of.get(ref, ())}
@@ -82,9 +82,11 @@ def check_repository(repo: Repo, *, contents: bool = True) -> Report:
     return Report(tuple(findings), verifier.checked + len(damage), images)
 
 
-def _remedy_for_ref(ref: str) -> Remedy:
-    repairable = ref.startswith((f"{IMAGE_PREFIX}/", f"{BLOB_PREFIX}/"))
-    return Remedy.REPAIR if repairable else Remedy.REMOVE_REF
+def _ref_finding(ref: str, reason: str, images: tuple[str, ...]) -> Finding:
+    """A damaged image is named by its ref; a layer comes back with an image that has it."""
+    repairable = bool(images) or ref.startswith(f"{IMAGE_PREFIX}/")
+    remedy = Remedy.REPAIR if repairable else Remedy.REMOVE_REF
+    return Finding("damaged-ref", ref, reason, remedy, images=images)
 
 
 def _check_image(repo: Repo, ref: str, commit: str) -> Iterator[Finding]:
@@ -202,10 +204,19 @@ def _object_finding(name: str, refs: tuple[str, ...], images: tuple[str, ...]) -
         "damaged-object",
         name,
         f"Object {name} is missing or damaged; refs that need it: {', '.join(refs)}.",
-        Remedy.REPAIR,
+        _remedy_for_object(refs, images),
         images=images,
         objects=(name,),
     )
+
+
+def _remedy_for_object(refs: tuple[str, ...], images: tuple[str, ...]) -> Remedy:
+    """Only an image says where its objects can be had again."""
+    if images:
+        return Remedy.REPAIR
+    if any(ref.startswith(tuple(f"{prefix}/" for prefix in ROOT_PREFIXES)) for ref in refs):
+        return Remedy.PULL_AND_REPAIR
+    return Remedy.REMOVE_REF
 
 
 def _image_name(ref: str) -> str:

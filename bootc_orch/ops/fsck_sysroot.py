@@ -13,13 +13,17 @@ from bootc_orch.model.deployment import Deployment
 from bootc_orch.model.origin import Origin, OriginKind
 from bootc_orch.model.reference import ImageReference, OstreeImageReference, SignatureSource
 from bootc_orch.model.refs import image_ref
+from bootc_orch.model.text import printable
 from bootc_orch.ops import bound
+from bootc_orch.ops.deployed_files import DeployedFiles
 from bootc_orch.ops.finding import Finding, Remedy, Severity
 from bootc_orch.ops.fsck import Report, check_repository
 from bootc_orch.tools.ostree import Repo
 from bootc_orch.tools.sysroot import Sysroot, deployment_directories
 
 RESOLV_CONF = "usr/etc/resolv.conf"
+SHOWN = 3
+DAMAGED_DEPLOYMENT = "damaged-deployment"
 
 
 def check_sysroot(sysroot: Sysroot, *, contents: bool = True) -> Report:
@@ -34,8 +38,11 @@ def check_sysroot(sysroot: Sysroot, *, contents: bool = True) -> Report:
         findings.append(Finding("damaged-boot-list", subject, error.summary, Remedy.REDEPLOY))
         return replace(report, findings=tuple(findings))
     findings += _check_entries(sysroot)
+    damaged = {name for finding in report.findings for name in finding.objects}
+    files = DeployedFiles(repo, damaged, contents=contents)
     for deployment in deployments:
         findings += _check_deployment(repo, deployment)
+        findings += _check_files(files, deployment)
         findings += _check_apps(sysroot, deployment)
     findings += _check_leftovers(sysroot, deployments)
     return replace(report, findings=tuple(findings), deployments=len(deployments))
@@ -101,6 +108,24 @@ def _check_deployment(repo: Repo, deployment: Deployment) -> Iterator[Finding]:
             Remedy.REDEPLOY,
             Severity.WARNING,
         )
+
+
+def _check_files(files: DeployedFiles, deployment: Deployment) -> Iterator[Finding]:
+    wrong = sorted(files.wrong(deployment), key=lambda file: file.path)
+    for kind, remedy, paths in (
+        (DAMAGED_DEPLOYMENT, Remedy.REPAIR, [one.path for one in wrong if one.checksum]),
+        ("missing-directory", Remedy.REDEPLOY, [one.path for one in wrong if not one.checksum]),
+    ):
+        if paths:
+            shown = ", ".join(printable(path) for path in paths[:SHOWN])
+            more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+            yield Finding(
+                kind,
+                deployment.name,
+                f"Deployment {deployment.name} is not what its commit says: {shown}{more}.",
+                remedy,
+                paths=tuple(paths),
+            )
 
 
 def _check_container_origin(repo: Repo, deployment: Deployment) -> Iterator[Finding]:

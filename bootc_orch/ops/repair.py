@@ -21,8 +21,10 @@ from bootc_orch.model.reference import (
     Transport,
 )
 from bootc_orch.model.refs import BLOB_PREFIX, IMAGE_PREFIX, blob_ref
+from bootc_orch.ops.deployed_files import DeployedFiles, put_right
 from bootc_orch.ops.finding import Finding, Remedy
 from bootc_orch.ops.fsck import check_repository
+from bootc_orch.ops.fsck_sysroot import DAMAGED_DEPLOYMENT, check_sysroot
 from bootc_orch.ops.lock import locked
 from bootc_orch.ops.progress import Progress
 from bootc_orch.ops.pull import pull
@@ -32,6 +34,7 @@ from bootc_orch.ops.store import ImageState, commit_state, reference_of
 from bootc_orch.ops.verify_objects import Verifier
 from bootc_orch.ops.workspace import workspace
 from bootc_orch.tools.ostree import Repo
+from bootc_orch.tools.sysroot import Sysroot
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,13 @@ class RepairPlan:
     Attributes:
         images: The images to have again.
         refs: Layer refs that are damaged, and come back with an image that needs them.
+        deployments: Names of the deployments whose files are to be put right.
         unrepairable: What has another remedy.
     """
 
     images: tuple[DamagedImage, ...]
     refs: tuple[str, ...]
+    deployments: tuple[str, ...]
     unrepairable: tuple[Finding, ...]
 
 
@@ -73,11 +78,13 @@ class Repaired:
     Attributes:
         images: The images that are whole again.
         failed: The images that are not, each with the reason.
+        files: How many files of each deployment were put right, by its name; only where some were.
         left: What is still wrong.
     """
 
     images: tuple[ImageReference, ...]
     failed: tuple[tuple[ImageReference, str], ...]
+    files: Mapping[str, int]
     left: tuple[Finding, ...]
 
 
@@ -94,8 +101,9 @@ def plan_repair(repo: Repo, findings: Sequence[Finding]) -> RepairPlan:
         if name in needed or ref in needed:
             images.append(_damaged_image(repo, ref, scan.commits.get(ref), bad))
     refs = tuple(one.subject for one in curable if one.subject.startswith(f"{BLOB_PREFIX}/"))
+    deployments = tuple(one.subject for one in curable if one.kind == DAMAGED_DEPLOYMENT)
     others = tuple(one for one in findings if one.remedy is not Remedy.REPAIR)
-    return RepairPlan(tuple(images), refs, others)
+    return RepairPlan(tuple(images), refs, deployments, others)
 
 
 def _damaged_image(
@@ -117,6 +125,7 @@ def apply_repair(
     progress: Progress,
     *,
     signatures: Mapping[ImageReference, SignatureSource] | None = None,
+    sysroot: Sysroot | None = None,
 ) -> Repaired:
     """Carry *plan* out, and check again.
 
@@ -128,6 +137,7 @@ def apply_repair(
         options: How to pull.
         progress: Told of what happens.
         signatures: Who has to vouch for an image; nobody where it is not here.
+        sysroot: The sysroot whose repository it is, to put its deployments right as well.
     """
     done: list[ImageReference] = []
     failed: list[tuple[ImageReference, str]] = []
@@ -142,9 +152,38 @@ def apply_repair(
                 failed.append((image.reference, error.summary))
                 progress.warning(f"{image.reference} cannot be repaired: {error.summary}")
         recover(repo)
+        files = _repair_deployments(sysroot, repo, progress) if sysroot else {}
         repo.sync()
-        report = check_repository(repo)
-    return Repaired(tuple(done), tuple(failed), report.findings)
+        report = check_sysroot(sysroot) if sysroot else check_repository(repo)
+    return Repaired(tuple(done), tuple(failed), files, report.findings)
+
+
+def _repair_deployments(sysroot: Sysroot, repo: Repo, progress: Progress) -> dict[str, int]:
+    """Put the files of every deployment right, and count them."""
+    try:
+        deployments = sysroot.deployments().all
+    except OrchError:  # reported by the check
+        return {}
+    verifier = Verifier(repo, contents=True)
+    deployed = DeployedFiles(repo)
+    counts = {}
+    for deployment in deployments:
+        wrong = tuple(deployed.wrong(deployment))
+        done = put_right(repo, deployment, wrong, verifier)
+        if done:
+            counts[deployment.name] = len(done)
+        if done and deployment.booted:
+            progress.warning(
+                "Files of the running system were replaced: programs that run go on with the old "
+                "ones until they are started again."
+            )
+        for file in done:
+            if file.path.startswith("usr/etc/"):
+                progress.warning(
+                    f"{file.path} of deployment {deployment.name} was put right; its copy in /etc "
+                    "was made from the damaged file, and is left as it is."
+                )
+    return counts
 
 
 def _repair_image(

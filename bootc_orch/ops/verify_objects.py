@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from bootc_orch.errors import OrchError
-from bootc_orch.model.gvariant import content_header, encode_xattrs
 from bootc_orch.ops.staging import object_mode
+from bootc_orch.stream.object_format import Attributes, StoredFile, checksum_head
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.tools.ostree import Repo
 
@@ -66,31 +66,35 @@ class Verifier:
                 self._metas[checksum] = False
         return self._metas[checksum]
 
+    def is_sound(self, checksum: str) -> bool:
+        """Say whether the content object *checksum* is there and whole."""
+        return self._file(bytes.fromhex(checksum))
+
     def _file(self, checksum: bytes) -> bool:
         if checksum not in self._files:
-            self._files[checksum] = self._is_sound(checksum.hex())
+            self._files[checksum] = self._read(checksum.hex())
         return self._files[checksum]
 
-    def _is_sound(self, checksum: str) -> bool:
+    def _read(self, checksum: str) -> bool:
         if not self._contents:
             return self._store.has_file(checksum)
         try:
-            stored = self._store.open_file(checksum)
-            header = stored.header
-            digest = hashlib.sha256(
-                content_header(
-                    uid=header.uid,
-                    gid=header.gid,
-                    mode=header.mode,
-                    target=header.target,
-                    xattrs=encode_xattrs(header.xattrs),
-                )
-            )
-            for piece in stored.pieces():
-                digest.update(piece)
+            return content_checksum(self._store.open_file(checksum)) == checksum
         except (OrchError, OSError, ValueError):
             return False
-        return digest.hexdigest() == checksum
+
+
+def content_checksum(stored: StoredFile) -> str:
+    """Return the checksum that *stored* should have as its name.
+
+    Raises:
+        OSError: it cannot be read.
+        StoreDamagedError: its compressed content is malformed.
+    """
+    digest = hashlib.sha256(checksum_head(Attributes.of(stored.header)))
+    for piece in stored.pieces():
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def affected(damage: Mapping[str, frozenset[str]]) -> dict[str, tuple[str, ...]]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 
+from bootc_orch.errors import StoreDamagedError
 from bootc_orch.model.gvariant import (
     Dirmeta,
     FileHeader,
@@ -32,6 +33,7 @@ _EPOCH = (0, 0)
 # The fastest level: ostree inflates any, and the archive is read far less often than written.
 _DEFLATE_LEVEL = 1
 _RAW_DEFLATE = -15
+_INFLATE_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 
 
 class Mode(StrEnum):
@@ -90,7 +92,11 @@ class StoredFile:
     mode: Mode
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the content of a regular file."""
+        """Yield the content of a regular file.
+
+        Raises:
+            StoreDamagedError: it is compressed, and damaged so that it cannot be decompressed.
+        """
         if stat.S_ISLNK(self.header.mode):
             return
         with self.path.open("rb") as stream:
@@ -100,9 +106,14 @@ class StoredFile:
                     yield piece
                 return
             inflate = isal_zlib.decompressobj(wbits=_RAW_DEFLATE)
-            while piece := stream.read(PIECE_BYTES):
-                yield inflate.decompress(piece)
-            yield inflate.flush()
+            try:
+                while piece := stream.read(PIECE_BYTES):
+                    yield inflate.decompress(piece)
+                yield inflate.flush()
+            except _INFLATE_ERROR as error:
+                raise StoreDamagedError(
+                    f"The object {self.path} cannot be decompressed: {error}.", path=str(self.path)
+                ) from error
 
 
 def open_stored(path: Path, mode: Mode) -> StoredFile:

@@ -149,6 +149,22 @@ def test_damage_is_named_and_healed(sick, damage, kind):
     assert list((sick.repo.path / "state").glob("*.commitpartial")) == []
 
 
+def test_a_compressed_object_that_cannot_be_decompressed_is_one_that_is_damaged(
+    tmp_path, registry, repo
+):
+    name = registry.push(make_os(tmp_path / "os"), "os")
+    path = repo("archive")
+    reference = f"ostree-unverified-registry:{name}"
+    bootc_orch("image", "pull", path, reference, "--insecure-skip-tls-verification")
+    world = Sick(Repo(path), registry, f"docker://{name}")
+    with world.file().open("r+b") as file:
+        file.seek(int.from_bytes(file.read(8)[:4], "big"), os.SEEK_CUR)
+        file.write(b"\xff" * 8)
+    assert [finding["kind"] for finding in fsck(path, 65)] == ["damaged-object"]
+    bootc_orch("repair", "--repo", path, "--insecure-skip-tls-verification")
+    assert fsck(path, 0) == []
+
+
 def test_a_mark_on_a_whole_commit_is_taken_away(sick):
     """D20: the mark is no error, but in the way."""
     (sick.repo.path / "state").mkdir(exist_ok=True)
