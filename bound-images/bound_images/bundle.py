@@ -24,7 +24,7 @@ from bound_images.errors import (
 )
 from bound_images.events import Event, Progress, State, silent
 from bound_images.files import replace_file, write_error
-from bound_images.layout import LAYOUT_FILE, REF_NAME, read_layout
+from bound_images.layout import LAYOUT_FILE, REF_NAME, read_layout, tar_complaint
 from bound_images.manifest import INDEX_TYPES, Blob, Manifest, digest_of, parse_manifest
 from bound_images.parallel import Failures
 from bound_images.planner import Planner
@@ -251,7 +251,9 @@ def _read_record(bundle: Path) -> bytes:
                     return stream.read(records.MAX_BYTES + 1)
     except (OSError, tarfile.TarError, EOFError) as error:
         raise NotFoundError(
-            f"{bundle} is no export of bound images.", details=str(error), path=str(bundle)
+            f"{bundle} is no export of bound images.",
+            details=tar_complaint(error),
+            path=str(bundle),
         ) from error
     raise NotFoundError(f"{bundle} holds no {RECORD_NAME}.", path=str(bundle))
 

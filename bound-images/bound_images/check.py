@@ -15,6 +15,7 @@ from bound_images.errors import (
     MismatchError,
     NotFoundError,
     StoreDamagedError,
+    ToolError,
     raise_all,
 )
 from bound_images.events import Event, Progress, State, silent
@@ -25,7 +26,7 @@ from bound_images.rootfs import Root
 from bound_images.scan import BoundImage, scan
 from bound_images.store import ImageStore, open_store
 from bound_images.storeimages import StoredImage
-from bound_images.where import private_directory, state_directory
+from bound_images.where import check_store, private_directory, state_directory
 
 
 class Verdict(StrEnum):
@@ -36,6 +37,7 @@ class Verdict(StrEnum):
     RENAMED = "renamed"  # the store has it, and its name stands for another image or none
     UNRECORDED = "unrecorded"  # the root is bound to it, and the lock file does not know it
     UNBOUND = "unbound"  # the lock file knows it, and the root is not bound to it
+    UNSUPPORTED = "unsupported"  # the root is bound to it, and no store of images can hold it
     DAMAGED = "damaged"  # a layer is missing or is not what its digest says
 
 
@@ -45,6 +47,7 @@ _REMEDY = {
     Verdict.UNRECORDED: "Run sync to bring store and lock file up to date.",
     Verdict.UNBOUND: "Run sync to bring the lock file up to date.",
     Verdict.DAMAGED: "Run sync --verify to fetch damaged images again.",
+    Verdict.UNSUPPORTED: "Take the unit out of the bound directory.",
 }
 
 
@@ -67,14 +70,22 @@ class CheckedImage:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """How all images of a root stand."""
+    """How all images of a root stand.
+
+    Attributes:
+        images: The images, recorded ones first.
+        unreadable: One error for each definition that could not be read; empty unless those were
+            to be survived.
+    """
 
     images: tuple[CheckedImage, ...]
+    unreadable: tuple[BoundImagesError, ...] = ()
 
     @property
     def errors(self) -> tuple[BoundImagesError, ...]:
-        """One error for each image that is not as it should be."""
-        return tuple(_error_of(i) for i in self.images if i.verdict is not Verdict.OK)
+        """One error for each definition and image that is not as it should be."""
+        wrong = (_error_of(i) for i in self.images if i.verdict is not Verdict.OK)
+        return (*self.unreadable, *wrong)
 
 
 def check(
@@ -82,6 +93,7 @@ def check(
     store: Path,
     lock: Path,
     *,
+    keep_going: bool = False,
     lock_timeout: float = DEFAULT_TIMEOUT,
     runner: Runner | None = None,
 ) -> CheckResult:
@@ -91,6 +103,7 @@ def check(
         root: The root; None to compare lock file and store alone.
         store: The store.
         lock: The lock file.
+        keep_going: Whether a definition that cannot be read leaves the others alone.
         lock_timeout: Seconds to wait for another process that uses the store.
         runner: Starts the programs.
 
@@ -98,10 +111,11 @@ def check(
         NotFoundError: there is no lock file or no store.
         BoundImagesError: a definition, the lock file or the store cannot be read.
     """
+    _require(store)
     record = records.read(lock)
-    bound = _bound(root)
+    bound, unreadable = _bound(root, keep_going=keep_going)
     with _opened(store, lock_timeout, runner or Runner()) as images:
-        return CheckResult(tuple(_compared(record, bound, images.images())))
+        return CheckResult(tuple(_compared(record, bound, images.images())), unreadable)
 
 
 def verify(
@@ -109,6 +123,7 @@ def verify(
     store: Path,
     lock: Path,
     *,
+    keep_going: bool = False,
     lock_timeout: float = DEFAULT_TIMEOUT,
     progress: Progress = silent,
     runner: Runner | None = None,
@@ -117,19 +132,24 @@ def verify(
 
     An image that proves to be damaged no longer counts as whole for the next sync.
     """
+    _require(store)
     record = records.read(lock)
-    bound = _bound(root)
+    bound, unreadable = _bound(root, keep_going=keep_going)
     with _opened(store, lock_timeout, runner or Runner()) as images:
         compared = tuple(_compared(record, bound, images.images()))
-        return CheckResult(tuple(_read_back(image, images, progress) for image in compared))
+        read_back = tuple(_read_back(image, images, progress) for image in compared)
+    return CheckResult(read_back, unreadable)
 
 
-def _bound(root: Root | None) -> tuple[BoundImage, ...] | None:
+def _bound(
+    root: Root | None, *, keep_going: bool
+) -> tuple[tuple[BoundImage, ...] | None, tuple[BoundImagesError, ...]]:
     if root is None:
-        return None
+        return None, ()
     found = scan(root)
-    raise_all(found.errors, "Some definitions cannot be read.")
-    return found.images
+    if not keep_going:
+        raise_all(found.errors, "Some definitions cannot be read.")
+    return found.images, found.errors
 
 
 def _compared(
@@ -141,7 +161,8 @@ def _compared(
         yield _stands(image, owners, ids, bound)
     for wanted in bound or ():
         if not any(_is_of(wanted, image) for image in record.images):
-            yield CheckedImage(wanted.key, "", Verdict.UNRECORDED)
+            verdict = Verdict.UNSUPPORTED if wanted.artifact else Verdict.UNRECORDED
+            yield CheckedImage(wanted.key, "", verdict)
 
 
 def _stands(
@@ -194,10 +215,13 @@ def _error_of(image: CheckedImage) -> BoundImagesError:
         Verdict.UNRECORDED: f"{image.canonical} is bound, and not in the lock file.",
         Verdict.UNBOUND: f"{image.canonical} is in the lock file, and not bound.",
         Verdict.DAMAGED: f"{image.canonical} is damaged.",
+        Verdict.UNSUPPORTED: f"{image.canonical} is an OCI artifact, and no additional store can"
+        " hold those.",
     }[image.verdict]
     kinds: dict[Verdict, type[BoundImagesError]] = {
         Verdict.MISSING: NotFoundError,
         Verdict.DAMAGED: StoreDamagedError,
+        Verdict.UNSUPPORTED: ToolError,
     }
     kind = kinds.get(image.verdict, MismatchError)
     return kind(
@@ -205,12 +229,16 @@ def _error_of(image: CheckedImage) -> BoundImagesError:
     )
 
 
-@contextmanager
-def _opened(store: Path, lock_timeout: float, runner: Runner) -> Iterator[ImageStore]:
+def _require(store: Path) -> None:
+    check_store(store)
     if not store.is_dir():
         raise NotFoundError(
             f"There is no store at {store}.", path=str(store), hint="Run sync first."
         )
+
+
+@contextmanager
+def _opened(store: Path, lock_timeout: float, runner: Runner) -> Iterator[ImageStore]:
     with (
         private_directory() as work,
         locked(state_directory(store), shared=True, timeout=lock_timeout),

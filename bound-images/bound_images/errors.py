@@ -185,6 +185,7 @@ class SeveralError(BoundImagesError):
     """More than one image or definition failed.
 
     The exit status is that of the first failure which will not pass by itself, else of the first.
+    Hints that differ stand with the failures that they are for.
 
     Attributes:
         errors: The failures, in the order of the definitions.
@@ -195,10 +196,18 @@ class SeveralError(BoundImagesError):
     def __init__(self, summary: str, errors: tuple[BoundImagesError, ...]) -> None:
         lasting = [error for error in errors if error.exit_code != os.EX_TEMPFAIL]
         leader = (lasting or list(errors))[0]
+        hints = {error.hint for error in errors if error.hint}
         super().__init__(
             summary,
-            details="\n".join(line for error in errors for line in describe(error)),
-            hint=leader.hint,
+            details="\n".join(
+                line
+                for error in errors
+                for line in (
+                    *describe(error),
+                    *([f"    hint: {error.hint}"] if error.hint and len(hints) > 1 else []),
+                )
+            ),
+            hint=hints.pop() if len(hints) == 1 else None,
             image=leader.image,
             path=leader.path,
         )
@@ -219,7 +228,7 @@ class InternalError(BoundImagesError):
     def __init__(self, error: BaseException) -> None:
         super().__init__(
             f"internal error: {type(error).__name__}: {error}",
-            hint="Run the command again with -v, and report what it prints.",
+            hint="Run the command again with -vv, and report what it prints.",
         )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bound_images import record as records
 from bound_images import verified
 from bound_images.errors import BoundImagesError, NotFoundError
 from bound_images.locking import DEFAULT_TIMEOUT
 from bound_images.programs import Runner
-from bound_images.reference import ImageName
+from bound_images.reference import ImageName, printable
 from bound_images.rootfs import Root
 from bound_images.scan import BoundImage, scan
 from bound_images.session import opened
@@ -45,6 +45,8 @@ class Explanation:
         """One sentence that says what keeps the image, or why it is not there."""
         if self.bound:
             what = f"{self.bound[0].sources[0]} binds it"
+            if self.bound[0].artifact:
+                return f"{what}; it is an OCI artifact, and no additional store can hold those."
             return f"{what}." if self.stored else f"{what}, and it is not in the store: run sync."
         if self.locks:
             return f"{self.locks[0][0]} records it; this root is not bound to it."
@@ -60,12 +62,22 @@ def explain(
     lock_timeout: float = DEFAULT_TIMEOUT,
     runner: Runner | None = None,
 ) -> Explanation:
-    """Say what is known of the image called *name*: a name, an id or the beginning of one.
+    """Say what is known of an image.
+
+    Args:
+        root: The root.
+        store: The store.
+        name: The name of the image, its id or at least 12 digits of it, or a unit that binds it.
+        locks: Lock files to read besides those beside the store.
+        lock_timeout: Seconds to wait for another process that uses the store.
+        runner: Starts the programs.
 
     Raises:
         NotFoundError: neither root, lock files nor store know it.
     """
-    key = _canonical(name)
+    found = scan(root).images
+    # What a unit binds may be several images; the first is the one that it is about.
+    key = next((image.key for image in found if _is_unit(name, image)), _canonical(name))
     with opened(
         root, store, SyncOptions(lock_timeout=lock_timeout), runner or Runner(), create=False
     ) as session:
@@ -73,10 +85,16 @@ def explain(
         stored = next((i for i in images if key in i.names or _is_id(name, i.image_id)), None)
         layers = session.store.layers([stored.image_id]) if session.store and stored else {}
     names = {key, name, *(stored.names if stored else ())}
-    bound = tuple(image for image in scan(root).images if image.key in names)
+    bound = tuple(
+        sorted((image for image in found if image.key in names), key=lambda image: image.key != key)
+    )
     recorded = _recorded(store, locks, names, name)
     if not bound and not recorded and stored is None:
-        raise NotFoundError(f"Nothing is known of {name}.", image=name)
+        raise NotFoundError(
+            f"Nothing is known of {printable(name)}.",
+            hint="Say the name of an image as list prints it, its id, or the unit that binds it.",
+            image=name,
+        )
     return Explanation(
         name=name,
         bound=bound,
@@ -90,15 +108,20 @@ def explain(
 def _recorded(
     store: Path, locks: Sequence[Path], names: set[str], name: str
 ) -> tuple[tuple[Path, str], ...]:
-    found: list[tuple[Path, str]] = []
+    found: dict[tuple[Path, str], None] = {}
     for path in sorted({*locks, *state_directory(store).glob("*.json")}):
         try:
             images = records.read(path).images
         except BoundImagesError:
             continue
         ids = (i.image_id for i in images if i.canonical in names or _is_id(name, i.image_id))
-        found.extend((path, image_id) for image_id in ids)
+        found |= dict.fromkeys((path, image_id) for image_id in ids)
     return tuple(found)
+
+
+def _is_unit(name: str, image: BoundImage) -> bool:
+    files = (PurePosixPath(path) for path in image.sources)
+    return bool(name) and (name == image.name or any(name in (p.name, str(p)) for p in files))
 
 
 def _canonical(name: str) -> str:

@@ -7,6 +7,7 @@ Source: measured with podman 4.3.1 and 5.8.6, skopeo 1.9.3 and 1.22.
 
 from __future__ import annotations
 
+import json
 import re
 
 from bound_images.errors import (
@@ -47,6 +48,11 @@ TABLE: tuple[tuple[str, type[BoundImagesError], str | None], ...] = (
         r"server gave HTTP response to HTTPS client",
         ConfigError,
         "Say TLSVerify=false, or configure the registry as insecure.",
+    ),
+    (
+        r"reading JSON file|unmarshaling JSON at",
+        ConfigError,
+        "Repair the authentication file, or name another one with --authfile.",
     ),
     (
         r"source image rejected|signature .*(?:required|not found|invalid)|policy\.json",
@@ -93,6 +99,8 @@ TABLE: tuple[tuple[str, type[BoundImagesError], str | None], ...] = (
     ),
 )  # fmt: skip
 _COMPILED = [(re.compile(pattern, re.IGNORECASE), kind, hint) for pattern, kind, hint in TABLE]
+# How Go quotes the message of a log line; JSON's rules do for nearly all of it.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ERROR_LINE = re.compile(r"^Error:|level=fatal|^FATA")
 _LOG_PREFIX = re.compile(r'^time="[^"]*" level=\w+ msg=')
 MAX_EVIDENCE = 4096
@@ -125,7 +133,18 @@ def essence(stderr: str) -> str:
     lines = stderr.splitlines()
     marked = [number for number, line in enumerate(lines) if _ERROR_LINE.search(line)]
     kept = lines[marked[0] :] if marked else lines[-UNMARKED_LINES:]
-    text = "\n".join(_LOG_PREFIX.sub("", line) for line in kept)
+    text = "\n".join(map(_message, kept)).replace("\t", "    ").strip("\n")
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)[
         :MAX_EVIDENCE
     ]
+
+
+def _message(line: str) -> str:
+    """Return what a line says, without the date, the level and the quotes of a log."""
+    text = _LOG_PREFIX.sub("", line)
+    if text == line or not _QUOTED.fullmatch(text):
+        return text
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text

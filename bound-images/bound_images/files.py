@@ -9,7 +9,7 @@ from pathlib import Path
 from bound_images.errors import BoundImagesError, ReadOnlyError, SpaceError, StorageIOError
 
 _NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
-_REFUSED = (1, 13, 30)  # EPERM, EACCES, EROFS
+REFUSED = (1, 13, 30)  # EPERM, EACCES, EROFS
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -42,7 +42,7 @@ def write_error(error: OSError, path: Path) -> BoundImagesError:
     text = f"{where} cannot be written: {error.strerror}."
     if error.errno in _NO_SPACE:
         return SpaceError(text, path=where, hint="Free some space.")
-    if error.errno in _REFUSED:
+    if error.errno in REFUSED:
         return ReadOnlyError(text, path=where, hint="Run as root, where it can be written.")
     return StorageIOError(text, path=where)
 

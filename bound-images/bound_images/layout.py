@@ -146,8 +146,16 @@ def unpack_archive(archive: Path, target: Path) -> Path:
         raise NotFoundError(f"There is no archive {archive}.", path=str(archive)) from error
     except (tarfile.TarError, EOFError, FileExistsError) as error:
         raise InvalidImageError(
-            f"{archive} is no OCI archive.", details=str(error), path=str(archive)
+            f"{archive} is no OCI archive.", details=tar_complaint(error), path=str(archive)
         ) from error
     except OSError as error:
         raise write_error(error, target) from error
     return target
+
+
+def tar_complaint(error: Exception) -> str | None:
+    """Return what is wrong with an archive; None where it is no archive at all."""
+    if isinstance(error, OSError):
+        return error.strerror
+    # Otherwise a list of the kinds of compression that were tried, in the words of Python.
+    return None if "could not be opened" in str(error) else str(error)

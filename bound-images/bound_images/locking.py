@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bound_images.errors import LockedError, ReadOnlyError
+from bound_images.files import REFUSED
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,9 @@ def locked(
         descriptor = os.open(state / LOCK_NAME, flags, 0o600)
     except OSError as error:
         raise ReadOnlyError(
-            f"The lock of the store cannot be made in {state}: {error.strerror}.", path=str(state)
+            f"The lock of the store cannot be made in {state}: {error.strerror}.",
+            hint="Run as root, where it can be written." if error.errno in REFUSED else None,
+            path=str(state),
         ) from error
     try:
         _acquire(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, state, timeout)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bound_images.errors import SpaceError
+from bound_images.errors import BoundImagesError, SpaceError
 from bound_images.manifest import Blob
 from bound_images.resolve import ResolvedImage
 from bound_images.storeimages import StoredImage
@@ -48,9 +48,15 @@ class PlannedImage:
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What a sync does, image by image."""
+    """What a sync does, image by image.
+
+    Attributes:
+        images: The images.
+        errors: What could not be planned; empty unless failures were to be survived.
+    """
 
     images: tuple[PlannedImage, ...]
+    errors: tuple[BoundImagesError, ...] = ()
 
     @property
     def bytes(self) -> int:

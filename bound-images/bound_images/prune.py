@@ -9,14 +9,26 @@ from pathlib import Path
 
 from bound_images import record as records
 from bound_images import verified
-from bound_images.errors import BoundImagesError, NotFoundError, StoreDamagedError, UsageError
+from bound_images.errors import (
+    BoundImagesError,
+    NotFoundError,
+    StoreDamagedError,
+    UsageError,
+    describe,
+)
 from bound_images.locking import DEFAULT_TIMEOUT, locked
 from bound_images.programs import Runner
 from bound_images.rootfs import Root
 from bound_images.scan import BoundImage, scan
 from bound_images.store import ImageStore, open_store, sweep_spool
 from bound_images.storeimages import StoredImage
-from bound_images.where import default_lock, private_directory, root_id, state_directory
+from bound_images.where import (
+    check_store,
+    default_lock,
+    private_directory,
+    root_id,
+    state_directory,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +107,7 @@ def prune(
         raise UsageError(
             "prune needs to know which roots to keep.", hint="Give --keep-root for each of them."
         )
+    check_store(store)
     if not store.is_dir():
         raise NotFoundError(f"There is no store at {store}.", path=str(store))
     store = store.absolute()
@@ -132,9 +145,16 @@ def _kept(store: Path, roots: Sequence[Path], locks: Sequence[Path]) -> Kept:
     files = {path.absolute() for path in locks}
     for path in roots:
         root = Root(path)
+        if not root.is_dir("/usr"):
+            # The mount point of a root that is not mounted would be bound to nothing.
+            raise NotFoundError(
+                f"{path} has no usr, so it is no root, and nothing is removed.",
+                hint="Mount the root, or do not keep it.",
+                path=str(path),
+            )
         result = scan(root)
         if result.errors:
-            raise _unreadable(path, result.errors[0])
+            raise _unreadable(path, result.errors)
         found.extend(result.images)
         own = default_lock(store, root_id(root))
         if own.exists():
@@ -154,10 +174,10 @@ def _is_name_of(name: str, bound: BoundImage) -> bool:
     return bool(bound.options.all_tags) and name.startswith(f"{repository}:")
 
 
-def _unreadable(path: Path, cause: BoundImagesError) -> BoundImagesError:
-    return type(cause)(
+def _unreadable(path: Path, causes: Sequence[BoundImagesError]) -> BoundImagesError:
+    return type(causes[0])(
         f"{path} cannot be read, so nothing is removed.",
-        details="\n".join(filter(None, (cause.summary, cause.details))),
+        details="\n".join(line for cause in causes for line in describe(cause)),
         hint="Repair the root, or do not keep it.",
-        path=cause.path,
+        path=causes[0].path,
     )

@@ -172,7 +172,14 @@ def _of_kube(unit: Unit, units: Units) -> Iterator[ImageUse]:
         if name.startswith("%") and not name.startswith("%%"):
             raise _refused(unit, f"Yaml={name} begins with a specifier")
         path = unit.path.parent / name
-        for image in images_in_yaml(units.read(path), source=str(path)):
+        try:
+            text = units.read(path)
+        except DefinitionError as error:
+            raise DefinitionError(
+                f"{unit.sources[0]}: Yaml={name} cannot be read: {error.summary}",
+                path=unit.sources[0],
+            ) from error
+        for image in images_in_yaml(text, source=str(path)):
             use = _use(unit, image)
             yield replace(use, sources=(*use.sources, str(path)))
 

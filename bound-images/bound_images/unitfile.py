@@ -19,6 +19,7 @@ from bound_images.words import split_arguments, split_strings
 WHITESPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
+BYTE_ORDER_MARK = "\ufeff"
 TRUE_WORDS = frozenset({"1", "yes", "true", "on"})
 FALSE_WORDS = frozenset({"0", "no", "false", "off"})
 
@@ -107,9 +108,16 @@ def parse(text: str, *, source: str) -> UnitFile:
     """Read the unit file *source*, whose content is *text*.
 
     Raises:
-        DefinitionError: a line is neither comment, section nor setting, a setting stands before
-            the first section, or a section or key has an impossible name.
+        DefinitionError: the text begins with a byte order mark, a line is neither comment, section
+            nor setting, a setting stands before the first section, or a section or key has an
+            impossible name.
     """
+    if text.startswith(BYTE_ORDER_MARK):
+        raise DefinitionError(
+            f"{source}:1: the file begins with a byte order mark.",
+            hint="Save the file without one.",
+            path=source,
+        )
     section: str | None = None
     sections: dict[str, None] = {}
     settings: list[Setting] = []

@@ -15,6 +15,8 @@ from bound_images.rootfs import Root
 
 # The link in the image, and what it leads to on an ostree host.
 STORE_LINK = PurePosixPath("/usr/lib/bootc/storage")
+# What containers/storage makes first, behind the name of its driver.
+STORE_SUFFIXES = ("-images", "-layers", "-containers")
 _DEPLOYMENT = re.compile(r"[0-9a-f]{64}\.[0-9]+")
 
 
@@ -31,6 +33,26 @@ def default_store(root: Root) -> Path:
             path=str(root.path),
         )
     return root.host_path(STORE_LINK)
+
+
+def check_store(store: Path) -> None:
+    """Refuse a directory that is something else; podman would make itself at home in it.
+
+    Raises:
+        NotFoundError: *store* is there, and is neither a store nor empty.
+    """
+    try:
+        names = {path.name for path in store.iterdir()}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise NotFoundError(f"{store} is no store: {error.strerror}.", path=str(store)) from error
+    if names and not any(name.endswith(STORE_SUFFIXES) for name in names):
+        raise NotFoundError(
+            f"{store} is no store, and is not empty.",
+            hint="Name a store, or a directory that is still to be made.",
+            path=str(store),
+        )
 
 
 def state_directory(store: Path) -> Path:

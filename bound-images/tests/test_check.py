@@ -27,6 +27,39 @@ def test_without_a_lock_file_check_is_exit_66(world, layout, registry):
     assert world.json("check", status=66)["error"]["class"] == "not-found"
 
 
+def test_without_a_store_that_is_what_is_said(world):
+    error = world.json("check", status=66)["error"]
+    assert error["message"] == f"There is no store at {world.store}."
+
+
+@pytest.mark.parametrize("command", ["sync", "check", "verify", "prune", "explain"])
+def test_a_directory_that_is_no_store_is_left_alone(world, command):
+    other = world.path / "other"
+    other.mkdir()
+    (other / "precious").touch()
+    more = {"prune": ["--keep-root", world.root], "explain": ["x"]}.get(command, [])
+    error = world.json(command, *more, "--store", other, status=66)["error"]
+    assert error["message"] == f"{other} is no store, and is not empty."
+    assert [path.name for path in other.iterdir()] == ["precious"]
+
+
+def test_keep_going_checks_what_can_be_read(synced):
+    (synced.root / "usr/lib/bootc/bound-images.d/bad.image").symlink_to("nowhere")
+    assert "images" not in synced.json("check", status=65)
+    for command in ("check", "verify"):
+        document = synced.json(command, "--keep-going", status=65)
+        assert verdicts(document) == ["ok"]
+        assert document["error"]["path"] == "/usr/lib/bootc/bound-images.d/bad.image"
+
+
+def test_several_failures_are_told_one_by_one(synced):
+    synced.bind_image("more", "127.0.0.1:1/app/more:1")
+    (synced.store / "overlay-images/images.json").write_text("[]")
+    document = synced.json("check", status=66)
+    assert [error["exit"] for error in document["errors"]] == [66, 65]
+    assert document["error"]["exit"] == 66
+
+
 def test_a_missing_image_is_exit_66(synced):
     (synced.store / "overlay-images/images.json").write_text("[]")
     document = synced.json("check", status=66)
@@ -137,3 +170,13 @@ def test_explain_says_what_keeps_an_image(synced):
     assert [lock["image_id"] for lock in document["locks"]] == [synced.image]
     assert synced.json("explain", synced.image[:16])["image"]["stored"] == document["stored"]
     assert synced.json("explain", "quay.io/nobody:1", status=66)["error"]["class"] == "not-found"
+
+
+def test_explain_knows_an_image_by_the_unit_that_binds_it(synced, registry):
+    digest = synced.lock()["images"][0]["digest"]
+    synced.bind_image("a", f"{registry.host}/app/checked@{digest}")
+    synced.run("sync")
+    document = synced.json("explain", "app.image")["image"]
+    assert [image["name"] for image in document["bound"]] == ["app.image", "a.image"]
+    assert len(document["locks"]) == 1
+    assert document["reason"] == "/usr/share/containers/systemd/app.image binds it."

@@ -95,6 +95,10 @@ def test_a_name_that_the_interface_lacks_is_an_attribute_error():
         pytest.param(["explain"], "Missing argument", id="argument"),
         pytest.param(["sync", "--jobs=none"], "Invalid value for '--jobs'", id="value"),
         pytest.param(["sync", "--jobs=0"], "Invalid value for '--jobs'", id="range"),
+        pytest.param(["list", "--root="], "Invalid value for '--root'", id="empty-path"),
+        pytest.param(["check", "--root-id=../x"], "Invalid value for '--root-id'", id="name"),
+        pytest.param(["sync", "--locked", "--refresh"], "--refresh asks", id="locked-refresh"),
+        pytest.param(["sync", "--offline", "--refresh"], "--refresh asks", id="offline-refresh"),
     ],
 )
 def test_a_wrong_command_line_is_exit_2_in_text_and_json(arguments, message):
@@ -107,6 +111,12 @@ def test_a_wrong_command_line_is_exit_2_in_text_and_json(arguments, message):
     error = json.loads(done.stdout)["error"]
     assert error["message"].startswith(message)
     assert (error["class"], error["exit"]) == ("usage", 2)
+
+
+def test_findings_are_printed_in_one_format():
+    done = bound_images("lint", "--json", "--format=sarif")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["class"] == "usage"
 
 
 def test_without_a_command_the_help_is_shown():

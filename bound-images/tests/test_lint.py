@@ -74,6 +74,18 @@ def test_a_file_that_stops_the_generator_is_found_though_nothing_binds_it(world,
     assert findings(world) == [(rule, f"{SHARE}/b.image", line)]
 
 
+def test_a_bound_file_that_stops_the_generator_is_found_once(world):
+    world.bind("b.image", "\ufeff" + GOOD_IMAGE)
+    assert findings(world) == [("byte-order-mark", f"{SHARE}/b.image", 1)]
+
+
+def test_a_definition_that_is_wrong_is_told_with_what_to_do_and_without_its_path(world):
+    world.bind("b.image", "[Image]\nImage=q.io/a:1\nPolicy=missing\nSecret=x\n")
+    (finding,) = lint(Root(world.root))
+    assert finding.message.startswith("podman knows no key Secret")
+    assert finding.message.endswith("see podman-systemd.unit(5).")
+
+
 def test_dangling_links_are_found_among_quadlets_and_bound_entries(world):
     (world.root / SHARE.lstrip("/") / "b.image").symlink_to("missing")
     (world.root / "usr/lib/bootc/bound-images.d/c.image").symlink_to("/usr/nothing.image")

@@ -196,6 +196,7 @@ def test_of_two_units_the_one_that_says_how_to_pull_counts():
          StoreDamagedError),
         ("unknown flag: --policy", ToolError),
         ("invalid character 'x' looking for beginning of value", InvalidImageError),
+        ('reading JSON file "/a": unmarshaling JSON at "/a": invalid character', ConfigError),
         ("something that nobody has seen", CommandError),
     ],
 )  # fmt: skip
@@ -209,6 +210,12 @@ def test_the_message_decides_what_a_failure_is(line, kind):
 def test_the_evidence_begins_at_the_error_and_is_safe_to_print():
     text = 'time="x" level=warning msg="w"\ntime="x" level=fatal msg="bad \x1b[31m thing"\n'
     assert essence(text) == '"bad \\x1b[31m thing"'
+
+
+def test_what_a_log_quotes_is_shown_without_quotes():
+    text = 'time="x" level=fatal msg="reading \\"/a\\": 2 errors:\\n\\t* one\\n\\t* two\\n\\n"\n'
+    assert essence(text) == 'reading "/a": 2 errors:\n    * one\n    * two'
+    assert essence('time="x" level=fatal msg="not \\q JSON"\n') == '"not \\q JSON"'
 
 
 def failing(*errors):
@@ -441,6 +448,18 @@ def test_several_failures_end_with_the_status_of_the_one_that_lasts():
     raise_all((), "nothing")
     with pytest.raises(AuthError):
         raise_all(errors[1:2], "one")
+
+
+def test_hints_that_differ_stand_with_their_failures():
+    errors = (AuthError("first", hint="h"), AuthError("second", hint="i"), AuthError("third"))
+    assert render(SeveralError("Three failed.", errors)).splitlines() == [
+        "error: Three failed.",
+        "    first",
+        "        hint: h",
+        "    second",
+        "        hint: i",
+        "    third",
+    ]
 
 
 def test_a_failure_is_a_document_with_pinned_keys():

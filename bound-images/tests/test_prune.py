@@ -99,6 +99,17 @@ def test_a_root_that_cannot_be_read_means_that_nothing_is_removed(world, layout,
     world.run("check")
 
 
+def test_a_root_that_is_not_mounted_means_that_nothing_is_removed(world, layout, registry):
+    world.bind_image("app", registry.push(layout, layout.image(), "app/unmounted"))
+    world.run("sync")
+    (world.path / "mountpoint").mkdir()
+    keep = ["--keep-root", world.root, "--keep-root", world.path / "mountpoint"]
+    assert "no usr" in world.json("prune", *keep, status=66)["error"]["message"]
+    done = world.run("prune", "--keep-root", "", status=2)
+    assert "The path is empty" in done.stderr
+    assert len(world.ids()) == 1
+
+
 def test_the_plan_names_what_would_go_and_removes_nothing(world, layout, registry):
     image = layout.image()
     reference = registry.push(layout, image, "app/plan-prune")

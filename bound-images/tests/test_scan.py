@@ -175,6 +175,20 @@ def test_one_image_for_two_platforms_is_a_contradiction(tree):
     assert "different platforms" in refused(tree).summary
 
 
+def test_a_document_that_is_missing_is_named_with_its_unit(tree):
+    tree(f"{SHARE}/app.kube", "[Kube]\nYaml=pod.yml\n")
+    tree(f"{BOUND}/app.kube", f"-> /{SHARE}/app.kube")
+    error = refused(tree)
+    assert error.path == "/usr/share/containers/systemd/app.kube"
+    assert "Yaml=pod.yml" in error.summary
+
+
+def test_a_byte_order_mark_is_called_by_its_name(tree):
+    tree(f"{SHARE}/app.image", "\ufeff[Image]\nImage=q.io/a:1\n")
+    tree(f"{BOUND}/app.image", f"-> /{SHARE}/app.image")
+    assert "byte order mark" in refused(tree).summary
+
+
 def test_two_hundred_entries_are_read(tree):
     for number in range(200):
         tree(f"{SHARE}/{number}.image", f"[Image]\nImage=quay.io/a:{number}\n")

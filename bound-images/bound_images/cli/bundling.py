@@ -20,11 +20,16 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command("export")
 def export_command(
-    target: Annotated[str, typer.Argument(help="DIR, oci:DIR or oci-archive:FILE.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="DIR, oci:DIR or oci-archive:FILE.")
+    ],
     *,
     root: o.RootPath = o.DEFAULT_ROOT,
     lock: Annotated[
-        Path | None, typer.Option("--lock", help="Export what this lock file says.")
+        Path | None,
+        typer.Option(
+            "--lock", parser=o.path, metavar="FILE", help="Export what this lock file says."
+        ),
     ] = None,
     source: o.Source = None,
     allow_transport: o.AllowTransport = False,
@@ -72,7 +77,10 @@ def export_command(
 
 @app.command("import")
 def import_command(
-    bundle: Annotated[Path, typer.Argument(help="The exported directory or archive.")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(parser=o.path, metavar="BUNDLE", help="The exported directory or archive."),
+    ],
     *,
     root: o.RootPath = o.DEFAULT_ROOT,
     store: o.StorePath = None,

@@ -17,4 +17,5 @@ def image_document(image: BoundImage) -> dict[str, object]:
         "canonical": image.canonical,
         "options": image.options.as_keys(),
         "sources": list(image.sources),
+        **({"artifact": True} if image.artifact else {}),
     }

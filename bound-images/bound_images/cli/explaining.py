@@ -18,7 +18,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command("explain")
 def explain_command(
-    name: Annotated[str, typer.Argument(help="The name or id of an image.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="The name or id of an image, or a unit that binds it."),
+    ],
     *,
     root: o.RootPath = o.DEFAULT_ROOT,
     store: o.StorePath = None,

@@ -11,7 +11,7 @@ import typer
 
 from bound_images.cli import options as o
 from bound_images.cli.session import SESSION
-from bound_images.errors import BoundImagesError, LintError
+from bound_images.errors import BoundImagesError, LintError, UsageError
 from bound_images.lint import Finding, Severity
 from bound_images.lint import lint as lint_root
 from bound_images.lint.sarif import sarif
@@ -53,6 +53,8 @@ def lint_command(
     verbose: o.Verbose = 0,
 ) -> None:
     """Find what goes wrong in practice; fail for errors."""
+    if as_json and form is Format.SARIF:
+        raise UsageError("--json and --format=sarif exclude each other.", hint="Say one of them.")
     SESSION.output.as_json = SESSION.output.as_json or form is Format.JSON
     found = lint_root(Root(root), skip=skip or (), runner=SESSION.runner)
     errors = _failures(found, fail_on)

@@ -13,7 +13,7 @@ from bound_images.locking import DEFAULT_TIMEOUT
 from bound_images.namespace import make_writable
 from bound_images.rootfs import Root
 from bound_images.settings import DEFAULT_JOBS, PULL_SECONDS
-from bound_images.where import default_lock, default_store, root_id
+from bound_images.where import check_store, default_lock, default_store, root_id
 
 
 def _set_json(value: Any) -> Any:  # noqa: ANN401 - as typer demands
@@ -29,6 +29,23 @@ def _set_quiet(value: Any) -> Any:  # noqa: ANN401 - as typer demands
 def _set_verbose(value: Any) -> Any:  # noqa: ANN401 - as typer demands
     SESSION.output.set_up_logging(verbose=int(value or 0))
     return value
+
+
+def path(text: str) -> Path:
+    """Read a path; an empty one, such as that of an unset variable, would mean this directory.
+
+    Raises:
+        typer.BadParameter: *text* is empty.
+    """
+    if not text:
+        raise typer.BadParameter("The path is empty.")
+    return Path(text)
+
+
+def _name(text: str) -> str:
+    if text in ("", ".", "..") or "/" in text:
+        raise typer.BadParameter(f"{text!r} is no name for a file.")
+    return text
 
 
 Json = Annotated[
@@ -49,23 +66,50 @@ Verbose = Annotated[
         is_eager=True,
     ),
 ]
-RootPath = Annotated[Path, typer.Option("--root", "--sysroot", help="The operating-system root.")]
+RootPath = Annotated[
+    Path,
+    typer.Option(
+        "--root", "--sysroot", parser=path, metavar="DIR", help="The operating-system root."
+    ),
+]
 StorePath = Annotated[
     Path | None,
-    typer.Option("--store", help="The store.  [default: ROOT/usr/lib/bootc/storage]"),
+    typer.Option(
+        "--store",
+        parser=path,
+        metavar="DIR",
+        help="The store.  [default: ROOT/usr/lib/bootc/storage]",
+    ),
 ]
 LockPath = Annotated[
     Path | None,
-    typer.Option("--lock", help="The lock file.  [default: STORE/../bound-images/ROOT-ID.json]"),
+    typer.Option(
+        "--lock",
+        parser=path,
+        metavar="FILE",
+        help="The lock file.  [default: STORE/../bound-images/ROOT-ID.json]",
+    ),
 ]
 RootId = Annotated[
     str | None,
-    typer.Option("--root-id", help="What the root is called; on a host CHECKSUM.SERIAL."),
+    typer.Option(
+        "--root-id",
+        metavar="NAME",
+        parser=_name,
+        help="What the root is called; on a host CHECKSUM.SERIAL.",
+    ),
 ]
-Jobs = Annotated[int, typer.Option("--jobs", min=1, max=64, help="Images fetched at a time.")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", metavar="N", min=1, max=64, help="Images fetched at a time.")
+]
 AuthFile = Annotated[
     Path | None,
-    typer.Option("--authfile", help="Credentials for images whose unit names none."),
+    typer.Option(
+        "--authfile",
+        parser=path,
+        metavar="FILE",
+        help="Credentials for images whose unit names none.",
+    ),
 ]
 TlsVerify = Annotated[
     bool | None,
@@ -78,18 +122,30 @@ TlsVerify = Annotated[
 Retries = Annotated[
     int | None,
     typer.Option(
-        "--retries", min=0, help="Further attempts after a transient failure.  [default: 3]"
+        "--retries",
+        metavar="N",
+        min=0,
+        help="Further attempts after a transient failure.  [default: 3]",
     ),
 ]
 RetryDelay = Annotated[
     float | None,
-    typer.Option("--retry-delay", min=0, help="Seconds before the second attempt.  [default: 1]"),
+    typer.Option(
+        "--retry-delay",
+        metavar="SECONDS",
+        min=0,
+        help="Seconds before the second attempt.  [default: 1]",
+    ),
 ]
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=1, help="Seconds that one attempt may take.")
+    float,
+    typer.Option("--timeout", metavar="SECONDS", min=1, help="Seconds that one attempt may take."),
 ]
 LockTimeout = Annotated[
-    float, typer.Option("--lock-timeout", min=0, help="Seconds to wait for another process.")
+    float,
+    typer.Option(
+        "--lock-timeout", metavar="SECONDS", min=0, help="Seconds to wait for another process."
+    ),
 ]
 Source = Annotated[
     str | None,
@@ -111,7 +167,8 @@ KeepGoing = Annotated[
 ]
 
 ProgressFd = Annotated[
-    int | None, typer.Option("--progress-fd", help="Write JSON lines about progress there.")
+    int | None,
+    typer.Option("--progress-fd", metavar="FD", help="Write JSON lines about progress there."),
 ]
 
 DEFAULT_ROOT = Path("/")
@@ -144,6 +201,7 @@ class Places:
         place = store or (default_store(self.root) if needs_store else Path("storage"))
         self.store = place.absolute()
         if needs_store:
+            check_store(self.store)
             make_writable(self.store)
         self.lock = (lock or default_lock(self.store, name or root_id(self.root))).absolute()
 

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from bound_images.errors import BoundImagesError, describe, exit_status, joined
+from bound_images.errors import BoundImagesError, SeveralError, describe, exit_status, joined
 
 VERSION = 1
 
@@ -61,8 +61,7 @@ class Output:
             return
         error = joined(errors, "Not everything is as it should be.")
         if self.as_json:
-            document = {"version": VERSION, noun: value, "error": error_document(error)}
-            self._write_json(document)
+            self._write_json({"version": VERSION, noun: value, **_failure(error)})
         else:
             self.result(noun, value, lines)
         sys.stderr.write(f"{render(error)}\n")
@@ -71,7 +70,7 @@ class Output:
     def error(self, error: BoundImagesError) -> None:
         """Show a failure."""
         if self.as_json:
-            self._write_json({"version": VERSION, "error": error_document(error)})
+            self._write_json({"version": VERSION, **_failure(error)})
         sys.stderr.write(f"{render(error)}\n")
 
     def _write_json(self, document: dict[str, object]) -> None:
@@ -84,6 +83,14 @@ def render(error: BoundImagesError) -> str:
     lines = describe(error)
     hint = [f"hint: {error.hint}"] if error.hint else []
     return "\n".join(printable(line) for line in (f"error: {lines[0]}", *lines[1:], *hint))
+
+
+def _failure(error: BoundImagesError) -> dict[str, object]:
+    """Return the ``error`` of a document; of several also each one, as ``errors``."""
+    if not isinstance(error, SeveralError):
+        return {"error": error_document(error)}
+    each = [error_document(one) for one in error.errors]
+    return {"error": error_document(error), "errors": each}
 
 
 def error_document(error: BoundImagesError) -> dict[str, object]:

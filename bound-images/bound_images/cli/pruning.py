@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bound_images.cli import options as o
+from bound_images.cli.output import size
 from bound_images.cli.session import SESSION
 from bound_images.prune import prune as prune_store
 
@@ -21,11 +22,21 @@ def prune_command(
     store: o.StorePath = None,
     keep_root: Annotated[
         list[Path] | None,
-        typer.Option("--keep-root", help="A root that may still be started; repeat for each."),
+        typer.Option(
+            "--keep-root",
+            parser=o.path,
+            metavar="DIR",
+            help="A root that may still be started; repeat for each.",
+        ),
     ] = None,
     keep_lock: Annotated[
         list[Path] | None,
-        typer.Option("--keep-lock", help="A further lock file whose images stay."),
+        typer.Option(
+            "--keep-lock",
+            parser=o.path,
+            metavar="FILE",
+            help="A further lock file whose images stay.",
+        ),
     ] = None,
     plan: o.PlanOnly = False,
     lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
@@ -52,5 +63,9 @@ def prune_command(
         "locks": [str(path) for path in done.locks],
         "bytes": done.bytes,
     }
-    lines = [f"remove\t{' '.join(i.names) or i.image_id}" for i in done.remove]
+    lines = [
+        *(f"remove\t{size(i.size)}\t{' '.join(i.names) or i.image_id}" for i in done.remove),
+        *(f"remove\t{path}" for path in done.locks),
+        f"total\t{size(done.bytes)}",
+    ]
     SESSION.output.result("plan" if plan else "pruned", document, lines)

@@ -10,6 +10,7 @@ from bound_images.cli import options as o
 from bound_images.cli.output import size
 from bound_images.cli.progress import shown_progress
 from bound_images.cli.session import SESSION
+from bound_images.errors import UsageError
 from bound_images.plan import SyncPlan
 from bound_images.settings import SyncOptions
 from bound_images.sync import plan as plan_images
@@ -58,6 +59,11 @@ def sync_command(
     verbose: o.Verbose = 0,
 ) -> None:
     """Fetch what is missing or has changed, check it, and write the lock file."""
+    if refresh and (locked or offline):
+        raise UsageError(
+            "--refresh asks what is newest, which --locked and --offline exclude.",
+            hint="Say one of them.",
+        )
     places = o.Places(root, store, lock, root_id)
     settings = SyncOptions(
         jobs=jobs,
@@ -79,7 +85,8 @@ def sync_command(
     with shown_progress(SESSION.output, progress_fd) as progress:
         if plan:
             todo = plan_images(*where, progress=progress, runner=SESSION.runner)
-            SESSION.output.result("plan", plan_document(todo), plan_lines(todo))
+            document, lines = plan_document(todo), plan_lines(todo)
+            SESSION.output.result_with_errors("plan", document, lines, todo.errors)
             return
         done = sync_images(*where, progress=progress, runner=SESSION.runner)
     documents = [image.to_json() for image in done.record.images]

@@ -45,8 +45,9 @@ def lint(
 def _findings(root: Root, generator: str | None, runner: Runner) -> Iterator[Finding]:
     reader = EntryReader(root)
     library = Library(root)
-    yield from findings_in_tree(library)
-    yield from _scan_findings(root)
+    in_tree = tuple(findings_in_tree(library))
+    yield from in_tree
+    yield from _scan_findings(root, known={finding.path for finding in in_tree})
     names = root.names(BOUND_DIRECTORY)
     if names:
         yield from findings_about_store(library)
@@ -56,11 +57,21 @@ def _findings(root: Root, generator: str | None, runner: Runner) -> Iterator[Fin
             yield from _entry_findings(reader, library, name, services)
 
 
-def _scan_findings(root: Root) -> Iterator[Finding]:
+def _scan_findings(root: Root, *, known: Collection[str]) -> Iterator[Finding]:
+    """Yield a finding for each entry that cannot be read, but for files that are in *known*."""
     for error in scan(root).errors:
         path = error.path or str(BOUND_DIRECTORY)
-        line = error.summary.partition(": ")[0].rpartition(":")[2]
-        yield Finding("definition", error.summary, path, int(line) if line.isdigit() else 0)
+        if path in known:
+            continue
+        place, _, rest = error.summary.partition(": ")
+        line = place.removeprefix(f"{path}:")
+        message = rest if place in (path, f"{path}:{line}") else error.summary
+        yield Finding(
+            "definition",
+            f"{message} {error.hint or ''}".rstrip(),
+            path,
+            int(line) if line.isdigit() else 0,
+        )
 
 
 def _entry_findings(

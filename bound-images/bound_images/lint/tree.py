@@ -10,11 +10,10 @@ from bound_images.errors import BoundImagesError, DefinitionError
 from bound_images.library import SUFFIXES, Library
 from bound_images.lint.findings import Finding
 from bound_images.rootfs import Root
-from bound_images.unitfile import parse
+from bound_images.unitfile import BYTE_ORDER_MARK, parse
 from bound_images.where import STORE_LINK
 
 STORAGE_CONFIGURATIONS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
-BYTE_ORDER_MARK = "\ufeff"
 
 
 def findings_in_tree(library: Library) -> Iterator[Finding]:

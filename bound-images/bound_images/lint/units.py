@@ -53,7 +53,8 @@ def findings_in_use(use: ImageUse, reference: str) -> Iterator[Finding]:
     """
     path, line = _place(use)
     if use.artifact:
-        yield Finding("artifact", f"{reference} is an OCI artifact.", path, line)
+        message = f"{reference} is an OCI artifact: sync refuses it, and no store can hold it."
+        yield Finding("artifact", message, path, line)
         return
     if transport_of(reference) != DOCKER:
         return
