@@ -57,12 +57,16 @@ def deploy(
         str | None, typer.Option("--image", metavar="NAME", help="The name of the image.")
     ] = None,
     transport: Annotated[
-        str, typer.Option("--transport", metavar="TRANSPORT", help="Where --image is.")
-    ] = "registry",
+        str | None,
+        typer.Option(
+            "--transport", metavar="TRANSPORT", help="Where --image is; default: registry."
+        ),
+    ] = None,
     enforce_container_sigpolicy: Annotated[
         bool,
         typer.Option(
-            "--enforce-container-sigpolicy", help="Demand a signature policy that is not open."
+            "--enforce-container-sigpolicy",
+            help="With --image: demand a signature policy that is not open.",
         ),
     ] = False,
     target_imgref: Annotated[
@@ -104,6 +108,8 @@ def deploy(
     from bootc_orch.ops.wanted import Wanted
 
     exclusive(imgref=imgref, image=image)
+    exclusive(imgref=imgref, transport=transport)
+    exclusive(imgref=imgref, enforce_container_sigpolicy=enforce_container_sigpolicy)
     edit = kargs_edit(append=karg)
     if imgref is not None:
         source = OstreeImageReference.parse(imgref)
@@ -111,7 +117,7 @@ def deploy(
     elif image is not None:
         wanted = plan_switch(
             image,
-            transport=parse_transport(transport),
+            transport=parse_transport(transport or "registry"),
             enforce_policy=enforce_container_sigpolicy,
             kargs=edit,
         )
@@ -119,6 +125,10 @@ def deploy(
         raise UsageError("Name the image with --imgref or --image.")
     if target_imgref is not None:
         wanted = replace(wanted, target=OstreeImageReference.parse(target_imgref))
+    if write_commitid_to is not None and not write_commitid_to.parent.is_dir():
+        raise UsageError(
+            f"{write_commitid_to.parent} is no directory.", path=str(write_commitid_to)
+        )
     options = transaction_options(
         authfile=authfile,
         anonymous=auth_anonymous,

@@ -13,6 +13,7 @@ from bootc_orch.cli.host_options import (
     kargs_edit,
     open_sysroot,
     refuse_soft_reboot,
+    require_running,
 )
 from bootc_orch.cli.options import (
     Json,
@@ -33,7 +34,8 @@ from bootc_orch.cli.transactions import (
 from bootc_orch.errors import OrchError
 
 if TYPE_CHECKING:
-    pass
+    from bootc_orch.ops.progress import Progress
+    from bootc_orch.tools.sysroot import Sysroot
 
 app = typer.Typer(add_completion=False)
 
@@ -52,20 +54,27 @@ def rollback(
     verbose: VerboseLog = False,
 ) -> None:
     """Let the previous system boot next; the second time, the current one again."""
-    from bootc_orch.ops.rollback import rollback as roll_back
-
     refuse_soft_reboot(soft_reboot)
     opened = open_sysroot(sysroot, writing=True)
-    queued = opened.deployments().rollback_queued
+    require_running(opened, apply=apply)
+    with reporting() as progress:
+        _roll_back(opened, progress, discard_staged=discard_staged, wait=wait)
+    reboot_if_asked(apply, changed=True)
+
+
+def _roll_back(
+    sysroot: Sysroot, progress: Progress, *, discard_staged: bool, wait: float | None
+) -> None:
+    from bootc_orch.ops.rollback import rollback as roll_back
+
+    queued = sysroot.deployments().rollback_queued
     if queued:
         say("notice: Reverting queued rollback state")
-    with reporting() as progress:
-        first = roll_back(
-            opened, progress, discard_staged=discard_staged, lock_timeout=lock_timeout(wait)
-        )
+    first = roll_back(
+        sysroot, progress, discard_staged=discard_staged, lock_timeout=lock_timeout(wait)
+    )
     say(f"Next boot: {'current' if queued else 'rollback'} deployment")
     say_result("rollback", {"deployment": first.name, "queued": not queued})
-    reboot_if_asked(apply, changed=True)
 
 
 @app.command("usr-overlay")
@@ -77,21 +86,27 @@ def usr_overlay(
         typer.Option("--read-only", help="Writable only in mount namespaces of one's own."),
     ] = False,
     sysroot: SysrootOption = Path("/"),
+    json: Json = False,
     verbose: VerboseLog = False,
 ) -> None:
     """Mount an overlay over /usr that the next boot forgets."""
     from bootc_orch.ops.usr_overlay import mount_usr_overlay
 
     mount_usr_overlay(open_sysroot(sysroot), read_only=read_only)
-    say("A writable overlayfs is now mounted on /usr.")
+    if read_only:
+        say("An overlayfs is now mounted on /usr; it is read-only.")
+        say("To write there, remount it in a mount namespace of your own, as with: unshare -m")
+    else:
+        say("A writable overlayfs is now mounted on /usr.")
     say("All changes there will be discarded on reboot.")
+    say_result("usr_overlay", {"read_only": read_only})
 
 
 Which = Annotated[
     str,
     typer.Argument(
         metavar="DEPLOYMENT",
-        help="An index, booted, pending, rollback, or the beginning of a checksum.",
+        help="An index, booted, pending, rollback, a name, or the beginning of a checksum.",
     ),
 ]
 
@@ -101,11 +116,12 @@ def pin(
     deployment: Which,
     *,
     sysroot: SysrootOption = Path("/"),
+    wait: LockTimeout = None,
     json: Json = False,
     verbose: VerboseLog = False,
 ) -> None:
     """Keep a deployment, and the app images it is bound to, from being collected."""
-    _set_pinned(sysroot, deployment, pinned=True)
+    _set_pinned(sysroot, deployment, pinned=True, wait=wait)
 
 
 @app.command()
@@ -113,20 +129,19 @@ def unpin(
     deployment: Which,
     *,
     sysroot: SysrootOption = Path("/"),
+    wait: LockTimeout = None,
     json: Json = False,
     verbose: VerboseLog = False,
 ) -> None:
     """Allow a deployment to be collected again."""
-    _set_pinned(sysroot, deployment, pinned=False)
+    _set_pinned(sysroot, deployment, pinned=False, wait=wait)
 
 
-def _set_pinned(path: Path, which: str, *, pinned: bool) -> None:
-    from bootc_orch.ops.pin import find_deployment
+def _set_pinned(path: Path, which: str, *, pinned: bool, wait: float | None) -> None:
     from bootc_orch.ops.pin import pin as set_pinned
 
     opened = open_sysroot(path, writing=True)
-    found = find_deployment(opened, which)
-    changed = set_pinned(opened, found, pinned=pinned)
+    found, changed = set_pinned(opened, which, pinned=pinned, lock_timeout=lock_timeout(wait))
     word = "pinned" if pinned else "not pinned"
     say(f"Deployment {found.name} is {word}{' now' if changed else ' already'}")
     say_result("deployment", {"name": found.name, "pinned": pinned, "changed": changed})
@@ -191,6 +206,7 @@ def kargs(
 
     edit = kargs_edit(append=append, replace=replace, delete=delete)
     opened = open_sysroot(sysroot, writing=bool(edit))
+    deployed = None
     if edit:
         deployed = change_kargs(opened, edit, lock_timeout=lock_timeout(wait))
         if deployed is None:
@@ -199,7 +215,8 @@ def kargs(
             say(f"Queued for next boot: deployment {deployed.name}")
     arguments = next_kargs(opened)
     say(" ".join(arguments))
-    say_result("kargs", list(arguments))
+    name = deployed.name if deployed else None
+    say_result("kargs", list(arguments), changed=deployed is not None, deployment=name)
 
 
 @app.command()
@@ -223,7 +240,6 @@ def edit(
     from bootc_orch.cli.edit import edited_spec
     from bootc_orch.cli.host_options import transaction_options
     from bootc_orch.ops.edit import plan_edit
-    from bootc_orch.ops.rollback import rollback as roll_back
     from bootc_orch.ops.status import read_host
     from bootc_orch.ops.transaction import run_transaction
     from bootc_orch.ops.wanted import Wanted
@@ -242,8 +258,7 @@ def edit(
         return
     with reporting(progress_fd) as progress:
         if plan.image is None:
-            timeout = lock_timeout(wait)
-            roll_back(opened, progress, discard_staged=discard_staged, lock_timeout=timeout)
+            _roll_back(opened, progress, discard_staged=discard_staged, wait=wait)
             return
         options = transaction_options(wait=wait)
         wanted = Wanted(plan.image, plan.image, force=True)

@@ -10,7 +10,7 @@ import typer
 
 from bootc_orch.cli.options import config, first_given, proxy_options
 from bootc_orch.cli.pull import pull_options
-from bootc_orch.errors import ToolError
+from bootc_orch.errors import ToolError, UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.model.kargs import KargsEdit
@@ -66,6 +66,19 @@ def open_sysroot(path: Path, *, writing: bool = False) -> Sysroot:
     if writing and path == Path("/") and is_booted():
         writable_sysroot(path)
     return Sysroot(path)
+
+
+def require_running(sysroot: Sysroot, *, apply: bool) -> None:
+    """Make sure that a reboot, if one is asked for, starts what is done to *sysroot*.
+
+    Raises:
+        UsageError: this machine does not run from there.
+    """
+    if apply and sysroot.deployments().booted is None:
+        raise UsageError(
+            f"This machine does not run from {sysroot.path}, so no reboot can start that.",
+            hint="Leave out --apply, or the policy apply; nothing was done.",
+        )
 
 
 def refuse_soft_reboot(value: str | None) -> None:
@@ -128,7 +141,7 @@ def kargs_edit(
     Raises:
         UsageError: one of them cannot stand in a boot entry.
     """
-    from bootc_orch.errors import InvalidImageError, UsageError
+    from bootc_orch.errors import InvalidImageError
     from bootc_orch.model.kargs import KargsEdit, check_argument
 
     try:

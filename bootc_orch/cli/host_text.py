@@ -26,9 +26,14 @@ def say_host(host: Host, *, verbose: bool) -> None:
         if number:
             say("")
         _say_entry(title, entry, verbose=verbose)
-    if host.rollback_queued:
+        if entry is host.booted:
+            _say_update(entry, host.staged)
+    if host.rollback_queued and host.staged is None:
         say("")
         say("The rollback boots next.")
+    elif host.next_boot is not None and host.staged is None:
+        say("")
+        say(f"Deployment {host.next_boot} boots next.")
     if host.usr_overlay is not None:
         say("")
         say(f"/usr has an overlay: {host.usr_overlay.access_mode}, {host.usr_overlay.persistence}")
@@ -48,12 +53,17 @@ def _say_entry(title: str, entry: EntryStatus, *, verbose: bool) -> None:
     else:
         say(f"{title} ostree")
         _say("Commit", entry.checksum)
-    if entry.cached_update is not None:
-        update = entry.cached_update
-        _say("UpdateVersion", f"{update.version or 'unknown'} ({update.digest})")
     _say_flags(entry)
     if verbose:
         _say_more(entry)
+
+
+def _say_update(booted: EntryStatus, staged: EntryStatus | None) -> None:
+    """Say what the last check found, unless it is staged by now."""
+    update = booted.cached_update
+    if update is None or (staged and staged.image and staged.image.digest == update.digest):
+        return
+    _say("UpdateVersion", f"{update.version or 'unknown'} ({update.digest})")
 
 
 def _say_flags(entry: EntryStatus) -> None:

@@ -62,8 +62,8 @@ def status(
 
     if format_version not in (0, 1):
         raise UsageError(f"There is no format version {format_version}; known are 0 and 1.")
-    host = read_host(open_sysroot(sysroot)) if is_ostree_system(sysroot) else unbooted_host()
-    pending = host.staged is not None or host.rollback_queued
+    known = is_ostree_system(sysroot)
+    host = read_host(open_sysroot(sysroot)) if known else unbooted_host(sysroot)
     if booted:
         host = only_booted(host)
     match _format(form, json=json):
@@ -73,7 +73,7 @@ def status(
             say_raw(_yaml(host))
         case StatusFormat.HUMAN:
             say_host(host, verbose=verbose)
-    if pending_exit_77 and pending:
+    if pending_exit_77 and host.next_boot is not None:
         raise typer.Exit(NothingToDo.exit_code)
 
 

@@ -8,6 +8,7 @@ from bootc_orch.cli.output import say, say_result
 from bootc_orch.cli.progress import difference_lines, reporting
 
 if TYPE_CHECKING:
+    from bootc_orch.model.deployment import Deployment
     from bootc_orch.model.reference import OstreeImageReference
     from bootc_orch.ops.transaction import Result, TransactionOptions
     from bootc_orch.ops.upgrade import Available
@@ -69,11 +70,19 @@ def run_update(
     progress_fd: int | None,
     *,
     apply: bool,
+    leave: Deployment | None = None,
 ) -> bool:
-    """Carry the transaction out, and say whether the next boot starts something else for it."""
+    """Carry the transaction out, and say whether the next boot starts something else for it.
+
+    The branch that *leave* follows, if it does, is forgotten.
+    """
+    from bootc_orch.ops.switch import forget_refspec
     from bootc_orch.ops.wanted import Outcome
 
     result = carry_out(sysroot, wanted, options, progress_fd)
+    if leave is not None:
+        with reporting() as progress:
+            forget_refspec(sysroot, leave, progress)
     bootable = result.outcome in (Outcome.QUEUED, Outcome.ALREADY_STAGED)
     reboot_if_asked(apply, changed=bootable)
     return result.outcome in (Outcome.QUEUED, Outcome.DOWNLOADED)

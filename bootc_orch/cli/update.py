@@ -18,6 +18,7 @@ from bootc_orch.cli.host_options import (
     kargs_edit,
     open_sysroot,
     refuse_soft_reboot,
+    require_running,
     transaction_options,
 )
 from bootc_orch.cli.options import (
@@ -40,7 +41,6 @@ from bootc_orch.cli.options import (
     exclusive,
 )
 from bootc_orch.cli.output import say, say_result
-from bootc_orch.cli.progress import reporting
 from bootc_orch.cli.transactions import (
     check_update,
     plan_update,
@@ -115,6 +115,8 @@ def upgrade(
 
     refuse_soft_reboot(soft_reboot)
     exclusive(check=check, apply=apply)
+    exclusive(check=check, plan=plan)
+    exclusive(check=check, karg=karg)
     exclusive(check=check, download_only=download_only, from_downloaded=from_downloaded)
     exclusive(download_only=download_only, apply=apply)
     options = transaction_options(
@@ -131,6 +133,7 @@ def upgrade(
         hooks=hooks,
     )
     opened = open_sysroot(sysroot, writing=not plan)
+    require_running(opened, apply=apply)
     wanted = plan_upgrade(
         followed(opened, opened.deployments()),
         tag=tag,
@@ -169,6 +172,7 @@ def auto_update(
     chosen = policy or Policy(config().policy or Policy.STAGE)
     options = transaction_options(wait=wait)
     opened = open_sysroot(sysroot, writing=True)
+    require_running(opened, apply=chosen is Policy.APPLY)
     wanted = plan_upgrade(followed(opened, opened.deployments()))
     if chosen is Policy.CHECK:
         check_update(opened, wanted, options, None)
@@ -217,7 +221,7 @@ def switch(
     """Follow another image from now on; a system that follows an ostree branch moves to images."""
     from dataclasses import replace
 
-    from bootc_orch.ops.switch import forget_refspec, is_unchanged, parse_transport, plan_switch
+    from bootc_orch.ops.switch import is_unchanged, parse_transport, plan_switch
     from bootc_orch.ops.wanted import require_current
 
     refuse_soft_reboot(soft_reboot)
@@ -235,6 +239,7 @@ def switch(
         hooks=hooks,
     )
     opened = open_sysroot(sysroot, writing=not plan)
+    require_running(opened, apply=apply)
     deployments = opened.deployments()
     current = require_current(deployments, opened)
     wanted = plan_switch(
@@ -250,9 +255,13 @@ def switch(
     elif plan:
         changed = plan_update(opened, wanted, options, progress_fd)
     else:
-        changed = run_update(opened, replace(wanted, force=True), options, progress_fd, apply=apply)
-        if not retain:
-            with reporting() as progress:
-                forget_refspec(opened, current, progress)
+        changed = run_update(
+            opened,
+            replace(wanted, force=True),
+            options,
+            progress_fd,
+            apply=apply,
+            leave=None if retain else current,
+        )
     if unchanged_exit_77 and not changed:
         raise typer.Exit(NothingToDo.exit_code)

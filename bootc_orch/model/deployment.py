@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bootc_orch.errors import OrchError, StoreDamagedError
 from bootc_orch.model.kargs import own_arguments
 from bootc_orch.model.origin import Origin, OriginKind
+from bootc_orch.model.reference import OstreeImageReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ class Deployment:
         return f"{self.checksum}.{self.serial}"
 
     @property
+    def origin_path(self) -> Path:
+        """Where its origin is."""
+        return self.path.with_name(f"{self.path.name}.origin")
+
+    @property
     def pinned(self) -> bool:
         """Whether garbage collection must keep it."""
         return self.origin.pinned
@@ -64,6 +71,24 @@ class Deployment:
     def is_container(self) -> bool:
         """Whether it follows a container image and nothing but it."""
         return self.origin.kind is OriginKind.CONTAINER
+
+    @property
+    def image(self) -> OstreeImageReference | None:
+        """The image that it follows; None for a plain or layered ostree system.
+
+        Raises:
+            StoreDamagedError: what its origin has in that place is no reference.
+        """
+        if not self.is_container or self.origin.container is None:
+            return None
+        try:
+            return OstreeImageReference.parse(self.origin.container)
+        except OrchError as error:
+            raise StoreDamagedError(
+                f"The origin of deployment {self.name} names no image: {error.summary}",
+                hint="Correct container-image-reference= in that file.",
+                path=str(self.origin_path),
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +110,20 @@ class Deployments:
     def booted(self) -> Deployment | None:
         """What is running."""
         return next((one for one in self.all if one.booted), None)
+
+    @property
+    def pending(self) -> Deployment | None:
+        """What is first in the boot order instead of what is running; it may be locked."""
+        first = next(iter(self.all), None)
+        return first if self.booted is not None and first is not self.booted else None
+
+    @property
+    def next_boot(self) -> Deployment | None:
+        """What the next boot starts instead of what is running, if anything."""
+        if self.booted is None:
+            return None
+        first = next((one for one in self.all if not one.locked), None)
+        return first if first is not self.booted else None
 
     @property
     def current(self) -> Deployment | None:

@@ -20,6 +20,11 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]+)")
 
 
+def is_tag(text: str) -> bool:
+    """Say whether *text* can be a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class DockerReference:
     """The name of an image in a registry.

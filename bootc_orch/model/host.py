@@ -194,6 +194,8 @@ class Host:
         rollback_queued: Whether the rollback boots next.
         usr_overlay: What is mounted over ``/usr``.
         read_only: Whether the sysroot is on a medium that nothing can be written to.
+        next_boot: The name of the deployment that the next boot starts instead of what is running;
+            no part of the document.
     """
 
     spec: HostSpec
@@ -204,6 +206,7 @@ class Host:
     rollback_queued: bool = False
     usr_overlay: UsrOverlay | None = None
     read_only: bool = False
+    next_boot: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The JSON document."""

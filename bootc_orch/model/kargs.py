@@ -16,6 +16,9 @@ from bootc_orch.model.safe_text import MAX_KERNEL_ARGUMENT, safe_text
 KARGS_DIRECTORY = "usr/lib/bootc/kargs.d"
 # The deployment's own link, and what would start something else than the system's init.
 RESERVED = ("ostree", "init")
+# What bootc takes over to a new stateroot, and what its install writes.
+ROOT_KEYS = ("root", "rootflags", "rootfstype", "rw", "ro", "boot")
+INITRAMFS_PREFIX = "rd."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,8 @@ class KargsEdit:
 
     Attributes:
         delete: Arguments to remove: ``KEY=VALUE`` that one, ``KEY`` all of that key.
-        replace: ``KEY=VALUE`` arguments that take the place of all of that key.
+        replace: ``KEY=VALUE`` arguments that take the place of all of that key; those of a key that
+            is not there are added at the end.
         append: Arguments to add at the end.
     """
 
@@ -64,6 +68,15 @@ def own_arguments(options: str) -> tuple[str, ...]:
     return tuple(arg for arg in split_command_line(options) if key_of(arg) != "ostree")
 
 
+def root_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return those of *arguments* by which the initramfs finds and mounts the root."""
+    return tuple(
+        argument
+        for argument in arguments
+        if key_of(argument) in ROOT_KEYS or argument.startswith(INITRAMFS_PREFIX)
+    )
+
+
 def check_argument(argument: str, *, source: str) -> str:
     """Return *argument* if it can stand in a boot entry.
 
@@ -76,7 +89,7 @@ def check_argument(argument: str, *, source: str) -> str:
         raise InvalidImageError(f"{source}: {argument!a} is not one kernel argument.")
     if key_of(argument) in RESERVED:
         raise InvalidImageError(
-            f"{source}: the kernel argument {argument!a} is not for images to set."
+            f"{source}: the kernel argument {argument!a} belongs to the deployment itself."
         )
     return argument
 
@@ -133,9 +146,22 @@ def merge_image_kargs(
 def edit_kargs(current: Sequence[str], edit: KargsEdit) -> tuple[str, ...]:
     """Apply *edit* to *current*; deleting what is not there is no error."""
     kept = [arg for arg in current if not any(_matches(arg, pattern) for pattern in edit.delete)]
-    replaced = {key_of(argument) for argument in edit.replace}
-    kept = [argument for argument in kept if key_of(argument) not in replaced]
-    return (*kept, *edit.replace, *edit.append)
+    for key in dict.fromkeys(map(key_of, edit.replace)):
+        place = next((i for i, arg in enumerate(kept) if key_of(arg) == key), len(kept))
+        others = [arg for arg in kept if key_of(arg) != key]
+        kept = [
+            *others[:place],
+            *(arg for arg in edit.replace if key_of(arg) == key),
+            *others[place:],
+        ]
+    return (*kept, *edit.append)
+
+
+def without_match(current: Sequence[str], edit: KargsEdit) -> tuple[str, ...]:
+    """Return what *edit* is to delete and *current* does not have."""
+    return tuple(
+        pattern for pattern in edit.delete if not any(_matches(arg, pattern) for arg in current)
+    )
 
 
 def _matches(argument: str, pattern: str) -> bool:

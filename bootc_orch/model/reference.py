@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from bootc_orch.errors import InvalidImageError, UsageError
 from bootc_orch.model.digest import Digest
-from bootc_orch.model.docker_reference import DockerReference
+from bootc_orch.model.docker_reference import DockerReference, is_tag
 
 
 class Transport(StrEnum):
@@ -116,7 +116,15 @@ class ImageReference:
 
         A name that a registry could have comes out in full, ``docker.io/library/`` included, as
         bootc writes it.  (Unlike bootc, not for transports whose names are paths.)
+
+        Raises:
+            UsageError: *tag* cannot be one.
         """
+        if not is_tag(tag):
+            raise UsageError(
+                f"{tag[:200]!a} is not a tag.",
+                hint="Use up to 128 letters, digits, '_', '.' and '-', the last two not first.",
+            )
         store, name = self._split_store()
         parsed = None if self.transport.names_a_path else DockerReference.parse(name)
         if parsed is not None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from bootc_orch.model.deployment import Deployment
-from bootc_orch.model.kargs import KargsEdit, edit_kargs
+from bootc_orch.model.kargs import KargsEdit, edit_kargs, without_match
 from bootc_orch.ops import bound
 from bootc_orch.ops.deploy import DeployRequest, deploy
 from bootc_orch.ops.lock import locked
+from bootc_orch.ops.next_boot import announce_next_boot
 from bootc_orch.ops.wanted import require_current
 from bootc_orch.tools.ostree_admin import DeployOptions
 from bootc_orch.tools.sysroot import Sysroot
+
+logger = logging.getLogger(__name__)
 
 
 def next_kargs(sysroot: Sysroot) -> tuple[str, ...]:
@@ -33,6 +38,8 @@ def change_kargs(sysroot: Sysroot, edit: KargsEdit, *, lock_timeout: float) -> D
         deployments = sysroot.deployments()
         require_current(deployments, sysroot)
         first = deployments.all[0]
+        for pattern in without_match(first.kargs, edit):
+            logger.warning("%s is not among the kernel arguments.", pattern)
         kargs = edit_kargs(first.kargs, edit)
         if kargs == first.kargs:
             return None
@@ -43,4 +50,5 @@ def change_kargs(sysroot: Sysroot, edit: KargsEdit, *, lock_timeout: float) -> D
         request = DeployRequest(first.checksum, first.origin.without_transient(), options)
         deployed = deploy(sysroot, request)
         bound.carry_over(sysroot, first, deployed)
+        announce_next_boot(sysroot)
         return deployed

@@ -6,9 +6,9 @@ import logging
 
 from bootc_orch.errors import NotFoundError, OrchError
 from bootc_orch.model.deployment import Deployment
-from bootc_orch.model.origin import OriginKind
-from bootc_orch.model.reference import OstreeImageReference
 from bootc_orch.ops import bound, prune
+from bootc_orch.ops.next_boot import announce_next_boot
+from bootc_orch.ops.pin import require_unpinned
 from bootc_orch.ops.progress import Progress
 from bootc_orch.tools.ostree_admin import OstreeAdmin
 from bootc_orch.tools.sysroot import Sysroot
@@ -19,27 +19,30 @@ logger = logging.getLogger(__name__)
 def collect(sysroot: Sysroot, progress: Progress) -> None:
     """Remove images that no deployment follows, layers and objects that nothing reaches.
 
-    What cannot be collected is reported and left: the system that boots does not depend on it.
+    Raises:
+        OrchError: something could not be removed, or it cannot be told what is followed.
     """
+    OstreeAdmin(sysroot.path).cleanup()
+    repo = sysroot.repo()
+    images = [one.image for one in sysroot.deployments().all]
+    undeployed = prune.plan_undeployed(repo, [one.image for one in images if one is not None])
+    prune.apply_remove(undeployed, repo)
+    swept = prune.collect_garbage(repo)
+    if undeployed.refs or swept.layers:
+        progress.message(
+            f"Pruned images: {len(undeployed.refs)} (layers: {len(swept.layers)}, "
+            f"objsize: {swept.pruned.freed or '0 bytes'})"
+        )
+    bound.collect(sysroot, progress)
+
+
+def collect_or_warn(sysroot: Sysroot, progress: Progress) -> None:
+    """Do the same after something else, whose result does not depend on it; report a failure."""
     try:
-        OstreeAdmin(sysroot.path).cleanup()
-        repo = sysroot.repo()
-        followed = [
-            OstreeImageReference.parse(one.origin.container).image
-            for one in sysroot.deployments().all
-            if one.origin.kind is OriginKind.CONTAINER and one.origin.container
-        ]
-        undeployed = prune.plan_undeployed(repo, followed)
-        prune.apply_remove(undeployed, repo)
-        swept = prune.collect_garbage(repo)
-        if undeployed.refs or swept.layers:
-            progress.message(
-                f"Pruned images: {len(undeployed.refs)} (layers: {len(swept.layers)}, "
-                f"objsize: {swept.pruned.freed or '0 bytes'})"
-            )
-        bound.collect(sysroot, progress)
+        collect(sysroot, progress)
     except OrchError as error:
-        progress.warning(f"Not everything could be cleaned up: {error.summary}")
+        details = "".join(f"\n    {line}" for line in (error.details or "").splitlines())
+        progress.warning(f"Not everything could be cleaned up: {error.summary}{details}")
         logger.debug("cleanup", exc_info=error)
 
 
@@ -49,11 +52,10 @@ def find_pending(sysroot: Sysroot) -> Deployment:
     Raises:
         NotFoundError: the current system boots next.
     """
-    deployments = sysroot.deployments()
-    first = next(iter(deployments.all), None)
-    if first is None or first is deployments.booted or deployments.booted is None:
+    pending = sysroot.deployments().pending
+    if pending is None:
         raise NotFoundError("Nothing is pending.")
-    return first
+    return pending
 
 
 def find_rollback(sysroot: Sysroot) -> Deployment:
@@ -74,9 +76,6 @@ def remove(sysroot: Sysroot, deployment: Deployment) -> None:
     Raises:
         OrchError: it is pinned.
     """
-    if deployment.pinned:
-        raise OrchError(
-            f"Deployment {deployment.name} is pinned.",
-            hint=f"Unpin it with: bootc-orch unpin {deployment.index}",
-        )
+    require_unpinned(deployment)
     OstreeAdmin(sysroot.path).undeploy(deployment.index)
+    announce_next_boot(sysroot)

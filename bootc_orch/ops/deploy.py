@@ -32,19 +32,23 @@ class DeployRequest:
 
 
 def deploy(sysroot: Sysroot, request: DeployRequest) -> Deployment:
-    """Deploy, and return the deployment that boots next once all of it is on the disk.
+    """Deploy, and return the new deployment once all of it is on the disk.
 
     Raises:
         SpaceError: there is no space for it; the boot list is as it was.
         StoreDamagedError: ostree reported success, but something else boots next.
     """
+    before = {one.path for one in sysroot.deployments().all}
     with _origin_file(request.origin) as origin:
         try:
             OstreeAdmin(sysroot.path).deploy(request.commit, origin, request.options)
         except CommandError as error:
             raise _explained(error, sysroot) from error
     synchronise(sysroot)
-    first = next(iter(sysroot.deployments().all), None)
+    found = sysroot.deployments().all
+    if not request.options.default:
+        found = tuple(one for one in found if one.path not in before)
+    first = next(iter(found), None)
     if first is None or first.checksum != request.commit:
         raise StoreDamagedError(
             f"Commit {request.commit} was deployed, but {first.name if first else 'nothing'} "

@@ -34,8 +34,8 @@ def plan_edit(old: HostSpec, new: HostSpec) -> EditPlan:
     """
     swap = old.boot_order != new.boot_order
     changed = old.image != new.image
+    if changed and new.image is None:
+        raise UsageError("spec.image cannot be removed.", hint="Leave it as status prints it.")
     if changed and swap:
         raise UsageError("Either spec.image or spec.bootOrder may be changed, not both at once.")
-    if changed and new.image is None:
-        raise UsageError("spec.image cannot be removed.")
     return EditPlan(new.image if changed else None, swap)

@@ -108,7 +108,9 @@ def _open(path: Path, *, exclusive: bool) -> int | None:
             raise _lock_error(path, error) from error
         if exclusive:
             raise ReadOnlyError(
-                f"{path.parent} cannot be written: {error.strerror}.", path=str(path.parent)
+                f"{path.parent} cannot be written: {error.strerror}.",
+                hint=None if error.errno == errno.EROFS else "Run the command as root.",
+                path=str(path.parent),
             ) from error
     try:
         return os.open(path, flags | os.O_RDONLY)

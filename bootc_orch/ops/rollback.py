@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bootc_orch.errors import NotFoundError, OrchError, StoreDamagedError
-from bootc_orch.model.deployment import Deployment
+from bootc_orch.model.deployment import Deployment, Deployments
 from bootc_orch.ops import bound
 from bootc_orch.ops.deploy import DeployRequest, deploy, synchronise
 from bootc_orch.ops.lock import locked
+from bootc_orch.ops.next_boot import announce_next_boot
+from bootc_orch.ops.pin import require_unpinned
 from bootc_orch.ops.progress import Progress
-from bootc_orch.ops.store import commit_state
 from bootc_orch.tools import systemd
 from bootc_orch.tools.ostree_admin import SET_DEFAULT_SINCE, DeployOptions, OstreeAdmin, has
 from bootc_orch.tools.sysroot import Sysroot
@@ -55,32 +56,24 @@ def rollback(
         if has(SET_DEFAULT_SINCE):
             admin.set_default(target.index)
             synchronise(sysroot)
-            first = sysroot.deployments().all[0]
+        elif target.booted:
+            _withdraw_pending(sysroot)
         else:
             progress.warning(
                 "This version of ostree cannot reorder deployments: the previous system is "
                 "deployed once more, with /etc as it is now."
             )
-            first = _deploy_again(sysroot, target)
-    if first.checksum != target.checksum:
-        raise StoreDamagedError(f"{target.name} was to boot next, but {first.name} does.")
-    if sysroot.deployments().booted is not None:
-        _note_reboot(sysroot, target)
+            _deploy_again(sysroot, target)
+        first = sysroot.deployments().all[0]
+        if first.checksum != target.checksum:
+            raise StoreDamagedError(f"{target.name} was to boot next, but {first.name} does.")
+        announce_next_boot(sysroot)
     systemd.journal(
         f"Rollback to {target.origin.container or target.checksum} queued",
         message_id=systemd.MESSAGE_ROLLBACK,
         BOOTC_ORCH_CHECKSUM=target.checksum,
     )
     return first
-
-
-def _note_reboot(sysroot: Sysroot, target: Deployment) -> None:
-    """Say which image is rebooted into; a plain ostree system is named by its commit."""
-    try:
-        digest = str(commit_state(sysroot.repo(), target.checksum).manifest_digest)
-    except OrchError:
-        digest = target.checksum
-    systemd.note_reboot(digest)
 
 
 def _again(sysroot: Sysroot, wanted: Deployment) -> Deployment:
@@ -91,14 +84,38 @@ def _again(sysroot: Sysroot, wanted: Deployment) -> Deployment:
     raise NotFoundError(f"Deployment {wanted.name} has gone.")
 
 
-def _deploy_again(sysroot: Sysroot, target: Deployment) -> Deployment:
-    deployed = deploy(
-        sysroot,
-        DeployRequest(
-            target.checksum,
-            target.origin.without_transient(),
-            DeployOptions(target.stateroot, kargs=target.kargs),
-        ),
+def _deploy_again(sysroot: Sysroot, target: Deployment, *, default: bool = True) -> None:
+    """Deploy what *target* is; on the running system *target* stays, to be gone back to."""
+    options = DeployOptions(
+        target.stateroot,
+        kargs=target.kargs,
+        retain=sysroot.deployments().booted is not None,
+        default=default,
     )
-    bound.carry_over(sysroot, target, deployed)
-    return deployed
+    request = DeployRequest(target.checksum, target.origin.without_transient(), options)
+    bound.carry_over(sysroot, target, deploy(sysroot, request))
+
+
+def _withdraw_pending(sysroot: Sysroot) -> None:
+    """Take what stands before the running system off the boot order; it stays as the rollback.
+
+    Raises:
+        OrchError: it is pinned to its place.
+    """
+    while (pending := sysroot.deployments().pending) is not None:
+        require_unpinned(pending)
+        if not _has_equal(sysroot.deployments(), pending):
+            _deploy_again(sysroot, pending, default=False)
+        OstreeAdmin(sysroot.path).undeploy(pending.index)
+        synchronise(sysroot)
+
+
+def _has_equal(deployments: Deployments, wanted: Deployment) -> bool:
+    """Say whether another deployment of the same commit and origin comes after what is running."""
+    booted = deployments.booted
+    return any(
+        one.checksum == wanted.checksum
+        and one.stateroot == wanted.stateroot
+        and one.origin.without_transient() == wanted.origin.without_transient()
+        for one in deployments.all[booted.index + 1 if booted else 0 :]
+    )

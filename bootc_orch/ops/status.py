@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bootc_orch.errors import OrchError
+from bootc_orch.errors import NotFoundError, OrchError, StoreDamagedError
 from bootc_orch.model.deployment import Deployment, Deployments
 from bootc_orch.model.host import (
     BootOrder,
@@ -33,9 +33,12 @@ CREATED_LABEL = "org.opencontainers.image.created"
 
 
 def read_host(sysroot: Sysroot) -> Host:
-    """Describe *sysroot*; where nothing of it is booted, all its deployments are "others"."""
+    """Describe *sysroot*; where nothing of it is booted, all its deployments are "others".
+
+    What is damaged is left out with a warning: who looks at the status wants to see the rest.
+    """
     repo = sysroot.repo()
-    deployments = sysroot.deployments()
+    deployments = sysroot.deployments(_warn)
     booted = deployments.booted
     if booted is None:
         others = tuple(entry_status(sysroot, repo, one) for one in deployments.all)
@@ -51,28 +54,35 @@ def read_host(sysroot: Sysroot) -> Host:
         rollback_queued=deployments.rollback_queued,
         usr_overlay=UsrOverlay.of(booted.unlocked),
         read_only=is_read_only_medium(sysroot.path / "ostree"),
+        next_boot=deployments.next_boot.name if deployments.next_boot else None,
     )
 
 
-def unbooted_host() -> Host:
-    """Describe a machine that is no ostree system."""
-    return Host(HostSpec(), read_only=is_read_only_medium(Path("/")))
+def unbooted_host(path: Path) -> Host:
+    """Describe a root that is no ostree system."""
+    return Host(HostSpec(), read_only=is_read_only_medium(path))
 
 
 def is_ostree_system(path: Path) -> bool:
-    """Say whether a sysroot is at *path*, or the running system is one."""
+    """Say whether a sysroot is at *path*, or the running system is one.
+
+    Raises:
+        NotFoundError: *path* is no directory.
+    """
+    if not path.is_dir():
+        raise NotFoundError(f"{path} is no directory.", path=str(path))
     return (path / "ostree/repo").is_dir() or (path == Path("/") and is_booted())
 
 
 def only_booted(host: Host) -> Host:
-    """Leave out everything but what is running."""
-    return replace(host, staged=None, rollback=None, others=(), rollback_queued=False)
+    """Leave out every deployment but what is running."""
+    return replace(host, staged=None, rollback=None, others=())
 
 
 def entry_status(sysroot: Sysroot, repo: Repo, deployment: Deployment) -> EntryStatus:
     """Describe one deployment; what its commit does not tell is left out with a warning."""
     origin = deployment.origin
-    image = followed_image(deployment)
+    image = _followed(deployment)
     state = _state(repo, deployment) if image is not None else None
     cached = state.cached_update if state else None
     return EntryStatus(
@@ -91,11 +101,17 @@ def entry_status(sysroot: Sysroot, repo: Repo, deployment: Deployment) -> EntryS
     )
 
 
-def followed_image(deployment: Deployment) -> OstreeImageReference | None:
-    """Return the image that *deployment* follows; None for a plain or layered ostree system."""
-    if not deployment.is_container or deployment.origin.container is None:
+def _warn(error: OrchError) -> None:
+    where = f" ({error.path})" if error.path and error.path not in error.summary else ""
+    logger.warning("%s%s %s", error.summary, where, error.hint or "")
+
+
+def _followed(deployment: Deployment) -> OstreeImageReference | None:
+    try:
+        return deployment.image
+    except StoreDamagedError as error:
+        _warn(error)
         return None
-    return OstreeImageReference.parse(deployment.origin.container)
 
 
 def _entry(sysroot: Sysroot, repo: Repo, deployment: Deployment | None) -> EntryStatus | None:
@@ -105,7 +121,7 @@ def _entry(sysroot: Sysroot, repo: Repo, deployment: Deployment | None) -> Entry
 def _spec(deployments: Deployments) -> HostSpec:
     order = BootOrder.ROLLBACK if deployments.rollback_queued else BootOrder.DEFAULT
     wanted = deployments.staged or deployments.booted
-    return HostSpec(followed_image(wanted) if wanted else None, order)
+    return HostSpec(_followed(wanted) if wanted else None, order)
 
 
 def _state(repo: Repo, deployment: Deployment) -> ImageState | None:

@@ -17,12 +17,13 @@ from bootc_orch.model.deployment import Deployment, Deployments
 from bootc_orch.model.reference import OstreeImageReference
 from bootc_orch.ops import bound
 from bootc_orch.ops.boot_files import find_boot_files, require_boot_space
-from bootc_orch.ops.cleanup import collect
+from bootc_orch.ops.cleanup import collect_or_warn
 from bootc_orch.ops.composefs import require_composefs
 from bootc_orch.ops.deploy import deploy
 from bootc_orch.ops.hooks import DIRECTORIES, find_hooks, run_hooks
 from bootc_orch.ops.lock import locked
 from bootc_orch.ops.new_root import CommitTree, checked_out
+from bootc_orch.ops.next_boot import announce_next_boot
 from bootc_orch.ops.open_image import require_bootable
 from bootc_orch.ops.progress import Progress, Step
 from bootc_orch.ops.pull import pull
@@ -91,7 +92,7 @@ def run_transaction(
         if outcome is Outcome.UNCHANGED:
             return Result(outcome, wanted.target, image)
         if outcome is Outcome.ALREADY_STAGED:
-            _release_or_hold(deployments, wanted, progress)
+            _release_or_hold(sysroot, deployments, wanted, progress)
             return Result(outcome, wanted.target, image, deployments.staged)
         request = plan_deployment(repo, deployments, base, wanted, pulled.commit)
         with _new_root(repo, pulled.commit, options) as root:
@@ -106,7 +107,7 @@ def run_transaction(
         deployed = deploy(sysroot, request)
         _record(sysroot, deployed, image, apps)
         progress.step(Step.CLEANUP)
-        collect(sysroot, progress)
+        collect_or_warn(sysroot, progress)
     return Result(Outcome.QUEUED, wanted.target, image, deployed)
 
 
@@ -138,11 +139,20 @@ def _stored(repo: Repo, wanted: Wanted) -> PullResult:
     return PullResult(state.merge_commit, state.manifest_digest, changed=False)
 
 
-def _release_or_hold(deployments: Deployments, wanted: Wanted, progress: Progress) -> None:
+def _release_or_hold(
+    sysroot: Sysroot, deployments: Deployments, wanted: Wanted, progress: Progress
+) -> None:
     staged = deployments.staged
-    if staged is None or staged.locked == wanted.download_only or not has(LOCKING_SINCE):
+    if staged is None or staged.locked == wanted.download_only:
         return
-    OstreeAdmin(Path("/")).lock_finalization(locked=wanted.download_only)
+    if wanted.download_only and not has(LOCKING_SINCE):
+        progress.warning(
+            "This version of ostree cannot hold back what is staged already: it boots next. "
+            "bootc-orch cleanup --pending removes it, and leaves what was downloaded."
+        )
+        return
+    OstreeAdmin(sysroot.path).lock_finalization(locked=wanted.download_only)
+    announce_next_boot(sysroot)
     what = "is held back" if wanted.download_only else "boots next"
     progress.message(f"The staged update {what} from now on.")
 
@@ -186,7 +196,7 @@ def _record(
     bound.record(apps, sysroot, deployed)
     if not deployed.staged:
         return
-    systemd.note_reboot(str(image.manifest_digest))
+    announce_next_boot(sysroot)
     systemd.journal(
         f"Staged {deployed.origin.container} ({image.manifest_digest})",
         message_id=systemd.MESSAGE_STAGED,

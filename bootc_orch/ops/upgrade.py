@@ -16,7 +16,6 @@ from bootc_orch.ops.notes import write_cached_update
 from bootc_orch.ops.progress import Progress
 from bootc_orch.ops.pull import plan_pull
 from bootc_orch.ops.pull_plan import PullOptions, PullPlan
-from bootc_orch.ops.status import followed_image
 from bootc_orch.ops.store import CachedUpdate, commit_state
 from bootc_orch.ops.wanted import Wanted, require_current
 from bootc_orch.tools.sysroot import Sysroot
@@ -46,11 +45,11 @@ def followed(sysroot: Sysroot, deployments: Deployments) -> OstreeImageReference
 
     Raises:
         NotFoundError: the sysroot has no deployment.
-        OrchError: the system follows no image.
+        OrchError: the system follows no image, or none that can be understood.
     """
     current = require_current(deployments, sysroot)
     wanted = deployments.staged or current
-    image = followed_image(wanted)
+    image = wanted.image
     if image is None:
         what = (
             f"the ostree branch {wanted.origin.refspec}"

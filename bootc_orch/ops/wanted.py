@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from bootc_orch.errors import NotFoundError, OrchError
 from bootc_orch.model.deployment import Deployment, Deployments
-from bootc_orch.model.kargs import KargsEdit, edit_kargs
+from bootc_orch.model.kargs import KargsEdit, edit_kargs, key_of, root_arguments
 from bootc_orch.model.origin import Origin, OriginKind
 from bootc_orch.model.reference import OstreeImageReference
 from bootc_orch.model.safe_text import safe_stateroot
@@ -117,10 +117,17 @@ def _is(deployment: Deployment, commit: str, wanted: Wanted) -> bool:
 def plan_deployment(
     repo: Repo, deployments: Deployments, base: Deployment | None, wanted: Wanted, commit: str
 ) -> DeployRequest:
-    """Decide how to deploy *commit*: the kernel arguments are those of what boots next now."""
+    """Decide how to deploy *commit*: the kernel arguments are those of what boots next now.
+
+    What starts afresh in its stateroot takes over how the root is found, unless that is given.
+    """
     tree = CommitTree(repo, commit)
     replaced = deployments.staged if base and base.booted and deployments.staged else base
-    kargs = image_kargs(tree) or () if replaced is None else upgraded_kargs(repo, tree, replaced)
+    kargs = (
+        upgraded_kargs(repo, tree, replaced)
+        if replaced is not None
+        else (*_root_kargs(deployments.current, wanted.kargs), *(image_kargs(tree) or ()))
+    )
     stage = deployments.booted is not None
     return DeployRequest(
         commit,
@@ -133,3 +140,9 @@ def plan_deployment(
             retain=wanted.retain,
         ),
     )
+
+
+def _root_kargs(current: Deployment | None, edit: KargsEdit) -> tuple[str, ...]:
+    if current is None or "root" in map(key_of, edit.append):
+        return ()
+    return root_arguments(current.kargs)

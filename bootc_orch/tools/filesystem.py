@@ -11,6 +11,8 @@ from bootc_orch.errors import CommandError, NotFoundError
 from bootc_orch.process import run
 from bootc_orch.tools.mounts import is_mount_point
 
+_SPEC = "Say how the kernel finds it, with --root-mount-spec (--boot-mount-spec for /boot)."
+
 
 def filesystem_uuid(path: Path) -> str:
     """Return the UUID of the filesystem that is mounted at *path*.
@@ -21,9 +23,9 @@ def filesystem_uuid(path: Path) -> str:
     try:
         found = run(["findmnt", "--noheadings", "--output=UUID", "--mountpoint", str(path)]).text
     except CommandError as error:
-        raise NotFoundError(f"Nothing is mounted at {path}.", path=str(path)) from error
+        raise NotFoundError(f"Nothing is mounted at {path}.", hint=_SPEC, path=str(path)) from error
     if not found.strip():
-        raise NotFoundError(f"The filesystem at {path} has no UUID.", path=str(path))
+        raise NotFoundError(f"The filesystem at {path} has no UUID.", hint=_SPEC, path=str(path))
     return found.strip().splitlines()[-1].strip()
 
 

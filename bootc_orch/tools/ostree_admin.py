@@ -27,6 +27,7 @@ class DeployOptions:
         stage: Write it out at shutdown; only on the running system.
         locked: Keep a staged deployment from being written out until it is released.
         retain: Keep all other deployments, also those that are neither booted nor the last ones.
+        default: Let it boot next; else it comes after what is running.
     """
 
     stateroot: str
@@ -34,6 +35,7 @@ class DeployOptions:
     stage: bool = False
     locked: bool = False
     retain: bool = False
+    default: bool = True
 
 
 class OstreeAdmin:
@@ -51,7 +53,7 @@ class OstreeAdmin:
         self._run("os-init", stateroot)
 
     def deploy(self, commit: str, origin: Path, options: DeployOptions) -> None:
-        """Deploy *commit*, with the origin file *origin*, as the next to boot.
+        """Deploy *commit*, with the origin file *origin*.
 
         The repository is not pruned: what is still needed is not for ostree alone to say.
         """
@@ -64,6 +66,7 @@ class OstreeAdmin:
             *(("--stage",) if options.stage else ()),
             *(("--lock-finalization",) if options.locked else ()),
             *(("--retain",) if options.retain else ()),
+            *(() if options.default else ("--not-as-default",)),
             *(("--karg-none",) if kargs is not None else ()),
             *(f"--karg-append={argument}" for argument in kargs or ()),
             commit,

@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bootc_orch.errors import NotFoundError, OrchError, ReadOnlyError, StoreDamagedError
+from bootc_orch.errors import (
+    InvalidImageError,
+    NotFoundError,
+    OrchError,
+    ReadOnlyError,
+    StoreDamagedError,
+)
 from bootc_orch.model.bls import BootEntry, BootLink
 from bootc_orch.model.deployment import Deployment, Deployments
 from bootc_orch.model.gvariant import Variant, decode_dict, decode_strings
@@ -23,6 +29,8 @@ from bootc_orch.tools.ostree import Repo
 RUN_OSTREE = Path("/run/ostree")
 RUN_BOOTED = Path("/run/ostree-booted")
 _NAME = re.compile(r"([0-9a-f]{64})\.([0-9]+)")
+# Told of what cannot be understood, by who goes on without it.
+Damaged = Callable[[OrchError], None]
 
 
 class Sysroot:
@@ -62,23 +70,40 @@ class Sysroot:
         Raises:
             StoreDamagedError: an entry cannot be understood.
         """
-        entries = [
-            BootEntry.parse(_read(path), name=path.name)
-            for path in sorted((self.path / "boot/loader/entries").glob("ostree-*.conf"))
-        ]
-        return tuple(sorted(entries, key=lambda entry: entry.version, reverse=True))
+        return self._boot_entries(_refuse)
 
-    def deployments(self) -> Deployments:
+    def _boot_entries(self, damaged: Damaged) -> tuple[BootEntry, ...]:
+        found = []
+        for path in sorted((self.path / "boot/loader/entries").glob("ostree-*.conf")):
+            try:
+                found.append(BootEntry.parse(_read(path), name=path.name))
+            except StoreDamagedError as error:
+                damaged(_useless_entry(error.summary, path))
+        return tuple(sorted(found, key=lambda entry: entry.version, reverse=True))
+
+    def deployments(self, damaged: Damaged | None = None) -> Deployments:
         """Read every deployment, in boot order.
 
+        Args:
+            damaged: Told of each entry, link and origin that contradicts the rest, which is left
+                out then; without it, the first of them is raised.
+
         Raises:
-            StoreDamagedError: an entry, a link or an origin file contradicts the rest.
+            StoreDamagedError: there is one.
         """
-        written = [self._written(entry) for entry in self.boot_entries()]
+        tell = damaged or _refuse
+        written = list(self._all_written(tell))
         booted = [one for one in written if one.booted]
-        staged = self._staged() if booted else None
+        staged = self._staged(tell) if booted else None
         found = [staged, *written] if staged else written
         return Deployments(tuple(replace(one, index=i) for i, one in enumerate(found)))
+
+    def _all_written(self, damaged: Damaged) -> Iterator[Deployment]:
+        for entry in self._boot_entries(damaged):
+            try:
+                yield self._written(entry, damaged)
+            except StoreDamagedError as error:
+                damaged(error)
 
     def resolve(self, link: BootLink) -> Path:
         """Return the deployment that a boot entry's *link* leads to.
@@ -89,33 +114,29 @@ class Sysroot:
         path = self.path / str(link).lstrip("/")
         resolved = path.resolve()
         if not resolved.is_dir() or not _NAME.fullmatch(resolved.name):
-            raise StoreDamagedError(f"The boot link {link} leads to no deployment.", path=str(path))
+            raise _useless_entry(f"The boot link {link} leads to no deployment.", path)
         return resolved
 
-    def _written(self, entry: BootEntry) -> Deployment:
+    def _written(self, entry: BootEntry, damaged: Damaged) -> Deployment:
         link = entry.link
         if link is None:
-            raise StoreDamagedError(
-                f"The boot entry {entry.name} has no ostree= argument.", path=entry.name
+            raise _useless_entry(
+                f"The boot entry {entry.name} has no ostree= argument.",
+                self.path / "boot/loader/entries" / entry.name,
             )
         path = self.resolve(link)
         return replace(
-            self._deployment(link.stateroot, path),
+            self._deployment(link.stateroot, path, damaged),
             options=entry.options,
             bootcsum=link.bootcsum,
             booted=_is_running_root(path),
         )
 
-    def _deployment(self, stateroot: str, path: Path) -> Deployment:
+    def _deployment(self, stateroot: str, path: Path, damaged: Damaged) -> Deployment:
         match = _NAME.fullmatch(path.name)
         if match is None:
             raise StoreDamagedError(f"{path} is not named for a deployment.", path=str(path))
-        origin_path = path.with_name(f"{path.name}.origin")
-        origin = (
-            Origin.parse(_read(origin_path), source=str(origin_path))
-            if origin_path.exists()
-            else Origin()
-        )
+        origin = _origin(path.with_name(f"{path.name}.origin"), damaged)
         return Deployment(
             index=0,
             stateroot=stateroot,
@@ -126,8 +147,20 @@ class Sysroot:
             unlocked=origin.unlocked or _unlocked(path.name),
         )
 
-    def _staged(self) -> Deployment | None:
-        path = RUN_OSTREE / "staged-deployment"
+    def _staged(self, damaged: Damaged) -> Deployment | None:
+        try:
+            return self._staged_by(RUN_OSTREE / "staged-deployment", damaged)
+        except (StoreDamagedError, InvalidImageError) as error:
+            damaged(
+                StoreDamagedError(
+                    f"{RUN_OSTREE / 'staged-deployment'} cannot be understood: {error.summary}",
+                    hint="Remove that file, then stage the update again.",
+                    path=str(RUN_OSTREE / "staged-deployment"),
+                )
+            )
+            return None
+
+    def _staged_by(self, path: Path, damaged: Damaged) -> Deployment | None:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -143,7 +176,7 @@ class Sysroot:
         kargs = decode_strings(state["kargs"].data) if "kargs" in state else ()
         locked = state.get("locked")
         return replace(
-            self._deployment(stateroot, root),
+            self._deployment(stateroot, root, damaged),
             staged=True,
             options=" ".join(kargs),
             bootcsum=_text(target, "bootcsum"),
@@ -192,6 +225,33 @@ def _unlocked(name: str) -> str | None:
         if (state / f"unlocked-{kind}").exists():
             return kind
     return None
+
+
+def _refuse(error: OrchError) -> None:
+    raise error
+
+
+def _useless_entry(summary: str, path: Path) -> StoreDamagedError:
+    return StoreDamagedError(
+        summary,
+        hint="Move that boot entry out of boot/loader/entries; all but what it boots then works.",
+        path=str(path),
+    )
+
+
+def _origin(path: Path, damaged: Damaged) -> Origin:
+    """Read an origin; an absent one, and one that is damaged, say nothing."""
+    try:
+        return Origin.parse(_read(path), source=str(path)) if path.exists() else Origin()
+    except StoreDamagedError as error:
+        damaged(
+            StoreDamagedError(
+                error.summary,
+                hint="Correct the file, or remove it: then nothing says what is followed.",
+                path=str(path),
+            )
+        )
+        return Origin()
 
 
 def _text(values: dict[str, Variant], key: str) -> str:

@@ -16,6 +16,8 @@ from bootc_orch.process import run
 logger = logging.getLogger(__name__)
 
 REBOOT_REQUIRED = Path("/run/reboot-required")
+# As bootc words it.
+NOTE = "bootc: Reboot required for image:"
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
 # Documented by bootc; the other one is our own.
 MESSAGE_ROLLBACK = "26f3b1eb24464d12aa5e7b544a6b5468"
@@ -68,6 +70,17 @@ def reboot() -> None:
 def note_reboot(digest: str) -> None:
     """Tell the tools that watch for it that a reboot is due."""
     try:
-        REBOOT_REQUIRED.write_text(f"bootc: Reboot required for image: {digest}\n")
+        REBOOT_REQUIRED.write_text(f"{NOTE} {digest}\n")
     except OSError as error:
         logger.warning("%s cannot be written: %s", REBOOT_REQUIRED, error.strerror)
+
+
+def forget_reboot() -> None:
+    """Take back what `note_reboot` said; a reboot that others ask for stays asked for."""
+    try:
+        if REBOOT_REQUIRED.read_text(errors="replace").startswith(NOTE):
+            REBOOT_REQUIRED.unlink()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        logger.warning("%s cannot be removed: %s", REBOOT_REQUIRED, error.strerror)

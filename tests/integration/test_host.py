@@ -73,7 +73,7 @@ def test_an_installed_sysroot_is_laid_out_as_bootcs(system, os_image):
         pytest.param(lambda root: root.rmdir(), (), "no directory", id="missing"),
         pytest.param(lambda root: None, ("--stateroot", "../x"), "stateroot", id="X06-stateroot"),
         pytest.param(lambda root: None, ("--karg", "a\nb"), "control character", id="X03-karg"),
-        pytest.param(lambda root: None, ("--karg", "ostree=x"), "not for images", id="karg-ostree"),
+        pytest.param(lambda root: None, ("--karg", "ostree=x"), "itself", id="karg-ostree"),
     ],
 )
 def test_install_refuses_what_it_cannot_use(tmp_path, os_image, prepare, argv, complaint):
@@ -108,7 +108,7 @@ def test_install_refuses_a_boot_loader_whose_installer_is_missing(tmp_path, os_i
         pytest.param({"files": {"usr/lib/bootc/kargs.d/a.toml": b'kargs = ["a\\nb"]'}},
                      "control character", id="X03-newline"),
         pytest.param({"files": {"usr/lib/bootc/kargs.d/a.toml": b'kargs = ["init=/x"]'}},
-                     "not for images", id="X03-init"),
+                     "the deployment itself", id="X03-init"),
         pytest.param({"files": {"usr/lib/bootc/kargs.d/a.toml": b"krags = []"}},
                      "unknown key", id="kargs-unknown-key"),
     ],

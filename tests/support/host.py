@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,134 @@ class System:
         subprocess.run(
             ["find", self.path, "-type", "d", "-exec", "chattr", "-f", "-i", "{}", "+"], check=False
         )
+
+
+# What a machine has of its own; everything else below the root is the test machine's.
+_OWN = ("boot", "etc", "ostree", "proc", "run", "sysroot", "var")
+_ENTER = """
+set -e
+root=$1 deployment=$2 sysroot=$3 run=$4; shift 4
+mount --bind "$deployment" "$root"
+mount --bind "$sysroot" "$root/sysroot"
+mount --bind "$sysroot/boot" "$root/boot"
+mount --bind "$run" "$root/run"
+mount --bind "$(realpath "$deployment/../../var")" "$root/var"
+mount --rbind /proc "$root/proc"
+for directory in $SHARED; do mount --rbind "/$directory" "$root/$directory"; done
+exec chroot "$root" "$@"
+"""
+
+
+@dataclass(slots=True)
+class Machine:
+    """A machine that runs from a sysroot, as far as programs can tell.
+
+    Commands run in namespaces where the deployment is the root, and with the test machine's
+    programs; what is staged is written out by `reboot`.
+
+    Attributes:
+        system: The sysroot.
+        place: An empty directory.
+        booted: The root of the deployment that is running.
+    """
+
+    system: System
+    place: Path
+    booted: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        (self.place / "root").mkdir(parents=True)
+        systemctl = self.place / "bin/systemctl"
+        systemctl.parent.mkdir()
+        systemctl.write_text(f'#!/bin/sh\necho "$*" >>{self.place}/systemctl\n')
+        systemctl.chmod(0o755)
+        self._boot()
+
+    @property
+    def run_directory(self) -> Path:
+        """Its ``/run``."""
+        return self.place / "run"
+
+    def run(
+        self, *argv: str | Path, status: int | None = 0, prefix: Sequence[str | Path] = ()
+    ) -> Result:
+        """Run bootc-orch on it; *prefix* is put before its command line."""
+        return bootc_orch(*argv, status=status, prefix=(*self.enter, *prefix))
+
+    def systemctl(self) -> list[str]:
+        """How ``systemctl``, which does nothing there, was called."""
+        calls = self.place / "systemctl"
+        return calls.read_text().splitlines() if calls.exists() else []
+
+    def status(self) -> dict[str, Any]:
+        document: dict[str, Any] = self.run("status", "--json").json
+        return document
+
+    def parts(self) -> dict[str, str]:
+        """The version of what is staged, booted, rollback, and of all others."""
+        status = self.status()["status"]
+        found = {name: status[name] for name in ("staged", "booted", "rollback") if status[name]}
+        for number, entry in enumerate(status.get("otherDeployments", [])):
+            found[f"other{number}"] = entry
+        return {name: entry["image"]["version"] for name, entry in found.items()}
+
+    def switch(self, image: str, *argv: str | Path, status: int | None = 0) -> Result:
+        transport, _, name = image.partition(":")
+        return self.run("switch", "--transport", transport, name, *argv, status=status)
+
+    def reboot(self) -> None:
+        """Write out what is staged, as at shutdown, and run from what is first then."""
+        if (self.run_directory / "ostree/staged-deployment").exists():
+            subprocess.run(
+                [*self.enter, "ostree", "admin", "finalize-staged"],
+                check=True,
+                capture_output=True,
+            )
+        self._boot()
+
+    def _boot(self) -> None:
+        shutil.rmtree(self.run_directory, ignore_errors=True)
+        self.run_directory.mkdir()
+        (self.run_directory / "ostree-booted").touch()
+        [link] = [
+            word for word in self.system.boot_entries()[0].split() if word.startswith("ostree=")
+        ]
+        self.booted = (self.system.path / link.removeprefix("ostree=/")).resolve()
+        subprocess.run(["chattr", "-f", "-i", self.booted], check=False)
+        for name in _top_level():
+            here, there = Path("/", name), self.booted / name
+            if there.is_symlink():
+                continue
+            if here.is_symlink():
+                there.symlink_to(here.readlink())
+            else:
+                there.mkdir(exist_ok=True)
+        for name in _OWN:
+            if name != "ostree":
+                (self.booted / name).mkdir(exist_ok=True)
+        (self.booted.parent.parent / "var").mkdir(exist_ok=True)
+        if not (self.booted / "ostree").is_symlink():
+            (self.booted / "ostree").symlink_to("sysroot/ostree")
+        policy = Path("etc/containers/policy.json")
+        if ("/" / policy).exists() and not (self.booted / policy).exists():
+            (self.booted / policy).parent.mkdir(exist_ok=True)
+            shutil.copy("/" / policy, self.booted / policy)
+
+    @property
+    def enter(self) -> tuple[str | Path, ...]:
+        """What to put before a command line for it to run there."""
+        shared = (name for name in _top_level() if not Path("/", name).is_symlink())
+        return (
+            "env", f"SHARED={' '.join(shared)}", f"PATH={self.place}/bin:{os.environ['PATH']}",
+            "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--propagation", "private",
+            "sh", "-c", _ENTER, "sh",
+            self.place / "root", self.booted, self.system.path, self.run_directory,
+        )  # fmt: skip
+
+
+def _top_level() -> list[str]:
+    """The directories of the test machine's root, and links to some, that machines share."""
+    return [path.name for path in Path("/").iterdir() if path.is_dir() and path.name not in _OWN]
 
 
 def _version(entry: str) -> int:

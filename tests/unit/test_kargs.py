@@ -85,7 +85,7 @@ def test_an_upgrade_carries_over_what_the_administrator_chose(old, new, merged):
     assert merge_image_kargs(("root=a", "quiet", "mine"), old=old, new=new) == merged
 
 
-def test_edits_delete_then_replace_then_append():
+def test_edits_delete_then_replace_in_place_then_append():
     edit = KargsEdit(delete=("quiet", "console=tty0"), replace=("root=b",), append=("x", "x"))
     current = ("root=a", "quiet", "console=tty0", "console=ttyS0")
-    assert edit_kargs(current, edit) == ("console=ttyS0", "root=b", "x", "x")
+    assert edit_kargs(current, edit) == ("root=b", "console=ttyS0", "x", "x")
