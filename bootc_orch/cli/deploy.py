@@ -13,13 +13,14 @@ from bootc_orch.cli.host_options import (
     Hooks,
     Kargs,
     kargs_edit,
-    open_sysroot,
+    open_for_update,
     transaction_options,
 )
 from bootc_orch.cli.options import (
     AuthAnonymous,
     Authfile,
     CertDir,
+    Diff,
     InsecureSkipTlsVerification,
     Jobs,
     Json,
@@ -33,6 +34,7 @@ from bootc_orch.cli.options import (
     SysrootOption,
     Verbose,
     exclusive,
+    require_plan,
 )
 from bootc_orch.cli.transactions import (
     carry_out,
@@ -83,6 +85,7 @@ def deploy(
         typer.Option("--write-commitid-to", metavar="FILE", help="Write the commit there."),
     ] = None,
     plan: Plan = False,
+    diff: Diff = False,
     bound_images: BoundImages = BoundChoice.PULL,
     hooks: Hooks = None,
     sysroot: SysrootOption = Path("/"),
@@ -108,6 +111,7 @@ def deploy(
     from bootc_orch.ops.wanted import Wanted
 
     exclusive(imgref=imgref, image=image)
+    require_plan(plan=plan, diff=diff)
     exclusive(imgref=imgref, transport=transport)
     exclusive(imgref=imgref, enforce_container_sigpolicy=enforce_container_sigpolicy)
     edit = kargs_edit(append=karg)
@@ -142,7 +146,7 @@ def deploy(
         bound=bound_images,
         hooks=hooks,
     )
-    opened = open_sysroot(sysroot, writing=not plan)
+    opened = open_for_update(sysroot, plan=plan, diff=diff)
     current = opened.deployments().current
     wanted = replace(
         wanted,
@@ -151,7 +155,7 @@ def deploy(
         retain=retain,
     )
     if plan:
-        plan_update(opened, wanted, options, progress_fd)
+        plan_update(opened, wanted, options, progress_fd, diff=diff)
         return
     result = carry_out(opened, wanted, options, progress_fd)
     if write_commitid_to is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,6 +52,19 @@ Hooks = Annotated[
         "--hooks", metavar="DIR", help="Look for pre-stage hooks here instead; repeatable."
     ),
 ]
+
+
+def open_for_update(path: Path, *, plan: bool, diff: bool) -> Sysroot:
+    """Open the sysroot at *path* for a transaction or its plan.
+
+    A plan needs a place for private copies as well; where the privilege is lacking, it may do
+    without.
+
+    Raises:
+        NotFoundError: there is none.
+        ReadOnlyError: it cannot be made writable, and has to be.
+    """
+    return open_sysroot(path, writing=not plan or diff or os.geteuid() == 0)
 
 
 def open_sysroot(path: Path, *, writing: bool = False) -> Sysroot:

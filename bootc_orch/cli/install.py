@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,20 +18,27 @@ from bootc_orch.cli.options import (
     AuthAnonymous,
     Authfile,
     CertDir,
+    Diff,
     InsecureSkipTlsVerification,
     Jobs,
     Json,
     LockTimeout,
     Offline,
+    Plan,
     ProgressFd,
     Quiet,
     Retries,
     RetryDelay,
     Verbose,
+    require_plan,
 )
 from bootc_orch.cli.output import say, say_result
 from bootc_orch.cli.progress import reporting
-from bootc_orch.tools.bootloader import Bootloader
+from bootc_orch.model.bootloader import Bootloader
+
+if TYPE_CHECKING:
+    from bootc_orch.ops.install import InstallRequest
+    from bootc_orch.ops.transaction import TransactionOptions
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -100,6 +107,8 @@ def to_filesystem(
         str | None,
         typer.Option("--bootloader-device", metavar="DEV", help="Where to install it."),
     ] = None,
+    plan: Plan = False,
+    diff: Diff = False,
     jobs: Jobs = None,
     retries: Retries = None,
     retry_delay: RetryDelay = None,
@@ -115,9 +124,10 @@ def to_filesystem(
     verbose: Verbose = False,
 ) -> None:
     """Install into ROOT; partitions and filesystems are made by other tools."""
-    from bootc_orch.ops.install import InstallRequest, install
+    from bootc_orch.ops.install import InstallRequest
     from bootc_orch.ops.switch import install_references
 
+    require_plan(plan=plan, diff=diff)
     source, target = install_references(
         source_imgref,
         target_imgref,
@@ -149,13 +159,34 @@ def to_filesystem(
         bootloader=bootloader,
         bootloader_device=bootloader_device,
     )
+    if plan:
+        _say_plan(request, options, progress_fd, diff=diff)
+    else:
+        _install(request, options, progress_fd)
+
+
+def _say_plan(
+    request: InstallRequest, options: TransactionOptions, progress_fd: int | None, *, diff: bool
+) -> None:
+    from bootc_orch.cli.transaction_plan import say_transaction_plan
+    from bootc_orch.ops.install_plan import plan_install, preview_install
+
+    find_out = preview_install if diff else plan_install
+    with reporting(progress_fd) as progress:
+        found = find_out(request, options, progress)
+    say_transaction_plan(found, headline="Would install")
+
+
+def _install(request: InstallRequest, options: TransactionOptions, progress_fd: int | None) -> None:
+    from bootc_orch.ops.install import install
+
     with reporting(progress_fd) as progress:
         done = install(request, options.pull, options.bound, progress)
-    say(f"Installed: {target} => {done.deployment.name}")
+    say(f"Installed: {request.target} => {done.deployment.name}")
     say_result(
         "installed",
         {
-            "reference": str(target),
+            "reference": str(request.target),
             "commit": done.image.commit,
             "manifest_digest": str(done.image.manifest_digest),
             "deployment": done.deployment.name,

@@ -83,6 +83,14 @@ Plan = Annotated[
     bool,
     typer.Option("--plan", "--dry-run", help="Print what would be done, and change nothing."),
 ]
+Diff = Annotated[
+    bool,
+    typer.Option(
+        "--diff",
+        help="With --plan: fetch the image, deploy nothing, and print which app images, packages "
+        "and files differ.",
+    ),
+]
 LockTimeout = Annotated[
     float | None,
     typer.Option(
@@ -254,6 +262,16 @@ def stored_image(repo: Repo, text: str) -> tuple[ImageReference, ImageState]:
             image=str(reference),
         )
     return reference, state
+
+
+def require_plan(*, plan: bool, diff: bool) -> None:
+    """Make sure that ``--diff`` comes with ``--plan``: who asks what differs wants no deployment.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if diff and not plan:
+        raise UsageError("--diff is a part of a plan.", hint="Add --plan; nothing was done.")
 
 
 def exclusive(**given: object) -> None:

@@ -51,14 +51,23 @@ def _say_available(found: Available) -> None:
 
 
 def plan_update(
-    sysroot: Sysroot, wanted: Wanted, options: TransactionOptions, progress_fd: int | None
+    sysroot: Sysroot,
+    wanted: Wanted,
+    options: TransactionOptions,
+    progress_fd: int | None,
+    *,
+    diff: bool,
 ) -> bool:
-    """Print what a transaction would do, and say whether that is anything."""
-    from bootc_orch.cli.transaction_plan import say_transaction_plan
-    from bootc_orch.ops.transaction_plan import plan_transaction
+    """Print what a transaction would do, and say whether that is anything.
 
+    With *diff* the image is fetched, to print what it would change as well.
+    """
+    from bootc_orch.cli.transaction_plan import say_transaction_plan
+    from bootc_orch.ops.transaction_plan import plan_transaction, preview_transaction
+
+    find_out = preview_transaction if diff else plan_transaction
     with reporting(progress_fd) as progress:
-        found = plan_transaction(sysroot, wanted, options, progress)
+        found = find_out(sysroot, wanted, options, progress)
     say_transaction_plan(found)
     return not found.deployed
 

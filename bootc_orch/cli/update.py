@@ -16,6 +16,7 @@ from bootc_orch.cli.host_options import (
     Kargs,
     SoftReboot,
     kargs_edit,
+    open_for_update,
     open_sysroot,
     refuse_soft_reboot,
     require_running,
@@ -25,6 +26,7 @@ from bootc_orch.cli.options import (
     AuthAnonymous,
     Authfile,
     CertDir,
+    Diff,
     InsecureSkipTlsVerification,
     Jobs,
     Json,
@@ -39,6 +41,7 @@ from bootc_orch.cli.options import (
     Verbose,
     config,
     exclusive,
+    require_plan,
 )
 from bootc_orch.cli.output import say, say_result
 from bootc_orch.cli.transactions import (
@@ -92,6 +95,7 @@ def upgrade(
     karg: Kargs = None,
     soft_reboot: SoftReboot = None,
     plan: Plan = False,
+    diff: Diff = False,
     unchanged_exit_77: Unchanged77 = False,
     bound_images: BoundImages = BoundChoice.PULL,
     hooks: Hooks = None,
@@ -114,6 +118,7 @@ def upgrade(
     from bootc_orch.ops.upgrade import followed, plan_upgrade
 
     refuse_soft_reboot(soft_reboot)
+    require_plan(plan=plan, diff=diff)
     exclusive(check=check, apply=apply)
     exclusive(check=check, plan=plan)
     exclusive(check=check, karg=karg)
@@ -132,7 +137,7 @@ def upgrade(
         bound=bound_images,
         hooks=hooks,
     )
-    opened = open_sysroot(sysroot, writing=not plan)
+    opened = open_for_update(sysroot, plan=plan, diff=diff)
     require_running(opened, apply=apply)
     wanted = plan_upgrade(
         followed(opened, opened.deployments()),
@@ -144,7 +149,7 @@ def upgrade(
     if check:
         changed = check_update(opened, wanted, options, progress_fd)
     elif plan:
-        changed = plan_update(opened, wanted, options, progress_fd)
+        changed = plan_update(opened, wanted, options, progress_fd, diff=diff)
     else:
         changed = run_update(opened, wanted, options, progress_fd, apply=apply)
     if unchanged_exit_77 and not changed:
@@ -200,6 +205,7 @@ def switch(
     karg: Kargs = None,
     soft_reboot: SoftReboot = None,
     plan: Plan = False,
+    diff: Diff = False,
     unchanged_exit_77: Unchanged77 = False,
     bound_images: BoundImages = BoundChoice.PULL,
     hooks: Hooks = None,
@@ -225,6 +231,7 @@ def switch(
     from bootc_orch.ops.wanted import require_current
 
     refuse_soft_reboot(soft_reboot)
+    require_plan(plan=plan, diff=diff)
     options = transaction_options(
         authfile=authfile,
         anonymous=auth_anonymous,
@@ -238,7 +245,7 @@ def switch(
         bound=bound_images,
         hooks=hooks,
     )
-    opened = open_sysroot(sysroot, writing=not plan)
+    opened = open_for_update(sysroot, plan=plan, diff=diff)
     require_running(opened, apply=apply)
     deployments = opened.deployments()
     current = require_current(deployments, opened)
@@ -253,7 +260,7 @@ def switch(
         say_result("transaction", None)
         changed = False
     elif plan:
-        changed = plan_update(opened, wanted, options, progress_fd)
+        changed = plan_update(opened, wanted, options, progress_fd, diff=diff)
     else:
         changed = run_update(
             opened,

@@ -15,7 +15,7 @@ from bootc_orch.model.reference import ImageReference
 from bootc_orch.model.refs import blob_ref, image_ref
 from bootc_orch.ops.layer import ImportedLayer
 from bootc_orch.ops.merge import LayerTree, Merged, merge
-from bootc_orch.ops.notes import with_verified
+from bootc_orch.ops.notes import verified_layers, with_verified
 from bootc_orch.ops.publish import Publication
 from bootc_orch.ops.pull_plan import LayerAction, OpenedImage, PullPlan
 from bootc_orch.ops.staging import Staging
@@ -123,7 +123,7 @@ def prepare_publication(
     flat: FlatImage,
     commit: str,
     *,
-    name: ImageReference,
+    name: ImageReference | None,
     staging: Staging,
     repo: Repo,
 ) -> Publication:
@@ -133,11 +133,12 @@ def prepare_publication(
         plan: What was planned.
         flat: The merged image.
         commit: Its merge commit.
-        name: The reference under which it is stored.
+        name: The reference under which it is stored; None for none.
         staging: Where the note goes.
         repo: The destination; what it has noted beside the commit already is kept.
     """
-    notes = with_verified(repo.detached_metadata(commit), _verified(plan))
+    verified = {**verified_layers(repo, [commit]), **_verified(plan)}
+    notes = with_verified(repo.detached_metadata(commit), verified)
     staging.write_detached(commit, encode_dict(notes.items()))
     present = {
         entry.layer.descriptor.digest: entry.commit for entry in plan.chosen(LayerAction.PRESENT)
@@ -148,7 +149,9 @@ def prepare_publication(
         for digest, layer in flat.layers.items()
         if present.get(digest) != layer
     }
-    return Publication(new_layers=new, layers=layers, image_ref=image_ref(name), commit=commit)
+    return Publication(
+        new_layers=new, layers=layers, image_ref=image_ref(name) if name else None, commit=commit
+    )
 
 
 def describe(imported: Mapping[Digest, ImportedLayer], flat: FlatImage) -> tuple[str, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bootc_orch.errors import OrchError, UsageError
+from bootc_orch.model.bootloader import Bootloader
 from bootc_orch.model.deployment import Deployment
 from bootc_orch.model.kargs import check_argument
 from bootc_orch.model.origin import Origin
@@ -22,7 +24,7 @@ from bootc_orch.ops.progress import Progress, Step
 from bootc_orch.ops.pull import pull
 from bootc_orch.ops.pull_plan import PullOptions, PullResult
 from bootc_orch.process import run
-from bootc_orch.tools.bootloader import Bootloader, install_bootloader, require_installer
+from bootc_orch.tools.bootloader import install_bootloader, require_installer
 from bootc_orch.tools.filesystem import filesystem_uuid, finalize
 from bootc_orch.tools.mounts import is_mount_point
 from bootc_orch.tools.ostree_admin import DeployOptions, OstreeAdmin
@@ -95,8 +97,8 @@ def install(
         UsageError: the root is not empty, or an argument cannot be used.
         OrchError: anything else failed; the root boots nothing.
     """
-    require_installer(request.bootloader)
-    host_kargs = _host_kargs(request)
+    require_installable(request)
+    mounts = host_kargs(request)
     sysroot = prepare_root(request)
     with locked(sysroot.repo_path, exclusive=True, timeout=options.lock_timeout):
         pulled = pull(
@@ -116,14 +118,12 @@ def install(
                 name = bound.next_name(sysroot, request.stateroot, pulled.commit)
                 apps = bound.prepare(root, sysroot, name, bound_options, progress)
         progress.step(Step.DEPLOYING)
-        selinux = ("selinux=0",) if request.disable_selinux and _has_selinux(tree) else ()
-        kargs = (*host_kargs, *selinux, *(image_kargs(tree) or ()), *request.kargs)
         deployed = deploy(
             sysroot,
             DeployRequest(
                 pulled.commit,
                 Origin.for_container(str(request.target)),
-                DeployOptions(request.stateroot, kargs=kargs),
+                DeployOptions(request.stateroot, kargs=all_kargs(request, mounts, tree)),
             ),
         )
         bound.record(apps, sysroot, deployed)
@@ -131,8 +131,36 @@ def install(
     return Installed(deployed, pulled)
 
 
+def require_installable(request: InstallRequest) -> None:
+    """Make sure of what can be known before anything is written.
+
+    Raises:
+        ToolMissingError: the installer of the boot loader is not there.
+    """
+    require_installer(request.bootloader)
+
+
 def prepare_root(request: InstallRequest) -> Sysroot:
     """Make an empty root into a sysroot with a repository and a stateroot.
+
+    Raises:
+        UsageError: it does not exist, or holds something else.
+    """
+    check_root(request)
+    root = request.root
+    admin = OstreeAdmin(root)
+    if not (root / "ostree/repo").is_dir():
+        admin.init_fs()
+    sysroot = Sysroot(root)
+    for key, value in REPO_SETTINGS:
+        run(["ostree", "config", f"--repo={sysroot.repo_path}", "set", key, value])
+    if not (root / "ostree/deploy" / request.stateroot).is_dir():
+        admin.os_init(request.stateroot)
+    return sysroot
+
+
+def check_root(request: InstallRequest) -> None:
+    """Make sure that the root can be installed into: it is empty, or was left unfinished.
 
     Raises:
         UsageError: it does not exist, or holds something else.
@@ -148,24 +176,15 @@ def prepare_root(request: InstallRequest) -> Sysroot:
             hint="Make and mount a new filesystem for the installation.",
             path=str(root),
         )
-    admin = OstreeAdmin(root)
-    if not (root / "ostree/repo").is_dir():
-        admin.init_fs()
-    sysroot = Sysroot(root)
-    if sysroot.deployments().all:
+    if (root / "ostree/repo").is_dir() and Sysroot(root).deployments().all:
         raise UsageError(
             f"{root} has a deployment already.",
             hint="Update it with: bootc-orch switch --sysroot",
             path=str(root),
         )
-    for key, value in REPO_SETTINGS:
-        run(["ostree", "config", f"--repo={sysroot.repo_path}", "set", key, value])
-    if not (root / "ostree/deploy" / request.stateroot).is_dir():
-        admin.os_init(request.stateroot)
-    return sysroot
 
 
-def _host_kargs(request: InstallRequest) -> tuple[str, ...]:
+def host_kargs(request: InstallRequest) -> tuple[str, ...]:
     """Return the arguments that find the root, in bootc's order; none for an empty root spec."""
     spec = request.root_spec
     if spec is None:
@@ -175,6 +194,16 @@ def _host_kargs(request: InstallRequest) -> tuple[str, ...]:
     for argument in (*mounts, *request.kargs):
         check_argument(argument, source="--karg")
     return tuple(mounts)
+
+
+def all_kargs(request: InstallRequest, mounts: Sequence[str], tree: CommitTree) -> tuple[str, ...]:
+    """Return the arguments of the first deployment: *mounts*, the image's, the administrator's.
+
+    Raises:
+        InvalidImageError: a ``kargs.d`` file of the image cannot be understood.
+    """
+    selinux = ("selinux=0",) if request.disable_selinux and _has_selinux(tree) else ()
+    return (*mounts, *selinux, *(image_kargs(tree) or ()), *request.kargs)
 
 
 def _has_selinux(tree: CommitTree) -> bool:

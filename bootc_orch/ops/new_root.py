@@ -34,29 +34,32 @@ class CommitTree:
             tree = self._repo.dirtree(child[1].hex())
         return tree
 
-    def read(self, path: str) -> bytes | None:
-        """Return the content of the regular file *path*; None if nothing is there.
-
-        Raises:
-            InvalidImageError: it is no regular file.
-            LimitError: it is longer than `FILE_LIMIT`.
-        """
+    def find(self, path: str) -> str | None:
+        """Return the checksum of the file *path*, or None if nothing is there."""
         folder = self.directory(str(Path(path).parent))
         name = Path(path).name.encode()
         found = (
             next((entry for entry in folder.files if entry[0] == name), None) if folder else None
         )
+        return None if found is None else found[1].hex()
+
+    def read(self, path: str, *, limit: int = FILE_LIMIT) -> bytes | None:
+        """Return the content of the regular file *path*; None if nothing is there.
+
+        Raises:
+            InvalidImageError: it is no regular file.
+            LimitError: it is longer than *limit* bytes.
+        """
+        found = self.find(path)
         if found is None:
             return None
-        content = self._repo.content_path(found[1].hex())
+        content = self._repo.content_path(found)
         try:
             status = content.lstat()
             if not stat.S_ISREG(status.st_mode):
                 raise InvalidImageError(f"{path} in the image is no regular file.", path=path)
-            if status.st_size > FILE_LIMIT:
-                raise LimitError(
-                    f"{path} in the image is longer than {FILE_LIMIT} bytes.", path=path
-                )
+            if status.st_size > limit:
+                raise LimitError(f"{path} in the image is longer than {limit} bytes.", path=path)
             return content.read_bytes()
         except FileNotFoundError as error:
             raise StoreDamagedError(

@@ -30,13 +30,13 @@ class Publication:
     Attributes:
         new_layers: Ref and commit of each layer whose ref is new or moves.
         layers: Ref and commit of every layer of the image.
-        image_ref: The image's ref.
+        image_ref: The image's ref; None for an image that gets none.
         commit: The merge commit.
     """
 
     new_layers: Mapping[str, str]
     layers: Mapping[str, str]
-    image_ref: str
+    image_ref: str | None
     commit: str
 
 
@@ -75,8 +75,9 @@ def _publish(publication: Publication, trees: Trees, staging: Staging, repo: Rep
         repo.sync()
         moves.add_commit(publication.commit)
     _require_layers(publication.layers, repo)
-    staging.set_ref(publication.image_ref, publication.commit)
-    _take_refs([publication.image_ref], staging, repo)
+    if publication.image_ref is not None:
+        staging.set_ref(publication.image_ref, publication.commit)
+        _take_refs([publication.image_ref], staging, repo)
     repo.sync()
 
 

@@ -122,7 +122,7 @@ def _pull(
         if image is None:
             raise AssertionError("an image that is not stored cannot be unchanged")
         refuse_collision(repo, options.target or reference.image)
-        if state is not None:
+        if state is not None and options.named:
             update = CachedUpdate(image.digest, image.manifest, image.config)
             write_cached_update(repo, state.merge_commit, update)
         try:
@@ -168,7 +168,7 @@ def _bring(
     flat = merge_layers(plan, imported, trees, staging, repo)
     commit = commit_image(flat, options.importer_version, trees)
     progress.step(Step.PUBLISHING)
-    name = options.target or reference.image
+    name = (options.target or reference.image) if options.named else None
     publication = prepare_publication(plan, flat, commit, name=name, staging=staging, repo=repo)
     publish(publication, trees, staging, repo)
     warnings = describe(imported, flat)

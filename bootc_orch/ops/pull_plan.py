@@ -49,6 +49,9 @@ class PullOptions:
         require_bootable: Whether the image must say that it is a bootable system for this machine.
         allow_ima: Whether files of derived layers may bring IMA signatures.
         target: The reference under which the image is stored, if not the one it is pulled from.
+        named: Whether the image gets its ref.  Without, the refs of its layers alone keep what was
+            fetched, as after a pull that was cut off: until the next one, or until garbage is
+            collected.
         lock_timeout: Seconds to wait for other processes that use the repository.
     """
 
@@ -63,6 +66,7 @@ class PullOptions:
     require_bootable: bool = False
     allow_ima: bool = False
     target: ImageReference | None = None
+    named: bool = True
     lock_timeout: float = DEFAULT_TIMEOUT
 
 

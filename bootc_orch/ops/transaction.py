@@ -85,7 +85,7 @@ def run_transaction(
     with locked(sysroot.repo_path, exclusive=True, timeout=options.pull.lock_timeout):
         deployments = sysroot.deployments()
         base = base_deployment(deployments, sysroot, wanted)
-        pulled = _fetch(sysroot, wanted, options, progress)
+        pulled = fetch(sysroot, wanted, options, progress)
         repo = sysroot.repo()
         image = commit_state(repo, pulled.commit)
         outcome = compare(deployments, base, wanted, pulled.commit)
@@ -111,15 +111,25 @@ def run_transaction(
     return Result(Outcome.QUEUED, wanted.target, image, deployed)
 
 
-def _fetch(
+def fetch(
     sysroot: Sysroot, wanted: Wanted, options: TransactionOptions, progress: Progress
 ) -> PullResult:
-    if wanted.from_downloaded or options.pull.offline:
+    """Have the OS image in the repository: pull it, unless only what is stored will do.
+
+    Raises:
+        OrchError: it could not be had.
+    """
+    if needs_stored(wanted, options):
         return _stored(sysroot.repo(), wanted)
     pull_options = replace(
         options.pull, gc=False, require_bootable=True, target=wanted.target.image
     )
     return pull(sysroot.repo_path, wanted.source, pull_options, progress)
+
+
+def needs_stored(wanted: Wanted, options: TransactionOptions) -> bool:
+    """Say whether nothing may be fetched: what is stored is taken, whatever its source has."""
+    return wanted.from_downloaded or options.pull.offline
 
 
 def _stored(repo: Repo, wanted: Wanted) -> PullResult:
