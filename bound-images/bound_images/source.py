@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bound_images import strict
 from bound_images.errors import (
     DefinitionError,
     NotFoundError,
@@ -114,25 +115,53 @@ class StorageSource:
 
     Attributes:
         store: ``[driver@root+runroot]``.
+        runner: Asks skopeo what is in it.
     """
 
     store: str
+    runner: Runner
 
     def locate(self, canonical: str | None, reference: str) -> str:
         """Return the place of an image in that store.
 
         Raises:
-            ToolError: the image is named by a digest.
+            ToolError: the image is named by a digest that no copy of it can have.
+            NotFoundError: it is named by a digest, and is not in that store.
         """
         name = canonical or reference
+        place = f"{STORAGE}:{self.store}{name}"
         if "@" in name:
+            self._check_layers(place, name)
+        return place
+
+    def _check_layers(self, place: str, name: str) -> None:
+        """Refuse an image with compressed layers.
+
+        A store keeps the manifest as it was, and the layers unpacked.  So a copy has the layers
+        uncompressed, and only where they were so from the start does the manifest still fit: then
+        skopeo carries it over.
+        """
+        layers = _strings(self._inspect(place, name), "Layers")
+        rootfs = self._inspect(place, name, "--config").get("rootfs")
+        diff_ids = _strings(rootfs if isinstance(rootfs, dict) else {}, "diff_ids")
+        if compressed := [digest for digest in layers if digest not in diff_ids]:
             raise ToolError(
-                f"{name} is bound by its digest, which no copy from a store can have.",
-                details="A store does not keep the layers as the registry has them.",
-                hint="Take it from a registry, from an OCI layout, or by a tag.",
-                image=reference,
+                f"{name} is bound by its digest, and a copy from a store would have another one.",
+                details=f"{len(compressed)} of its {len(layers)} layers were compressed, such as"
+                f" {compressed[0]}.\nA store keeps layers unpacked, and compressing them again"
+                " would not give the same bytes.",
+                hint="Take it from a registry or from an OCI layout that export made, or bind it"
+                " by a tag.",
+                image=name,
             )
-        return f"{STORAGE}:{self.store}{name}"
+
+    def _inspect(self, place: str, name: str, *options: str) -> dict[str, object]:
+        _, text = self.runner.run(
+            "skopeo", ["inspect", *options, place], what=f"Looking for {name}", image=name
+        )
+        return strict.loads(
+            text.encode(errors="surrogateescape"), what=f"What skopeo says of {name}"
+        )
 
     def tags(self, repository: str) -> tuple[str, ...] | None:
         """Refuse: a store is not searched for tags.
@@ -163,7 +192,7 @@ def open_source(options: SyncOptions, *, spool: Path, runner: Runner) -> Source:
         return RegistrySource(options.allow_transports, options.offline)
     transport, _, rest = options.source.partition(":")
     if transport == STORAGE:
-        return StorageSource(rest or _default_store(runner))
+        return StorageSource(rest or _default_store(runner), runner)
     if transport == "oci" and rest:
         return LayoutSource(read_layout(Path(rest)), spool)
     if transport == "oci-archive" and rest:
@@ -172,6 +201,11 @@ def open_source(options: SyncOptions, *, spool: Path, runner: Runner) -> Source:
         f"{options.source!r} is no local source.",
         hint="Say containers-storage:, oci:DIR or oci-archive:FILE.",
     )
+
+
+def _strings(document: Mapping[str, object], key: str) -> tuple[str, ...]:
+    values = document.get(key)
+    return tuple(map(str, values)) if isinstance(values, list) else ()
 
 
 def _default_store(runner: Runner) -> str:

@@ -209,11 +209,56 @@ def canonical(reference):
     return f"{name.rpartition(':')[0]}{at}{digest}" if at else name
 
 
-def test_an_image_bound_by_digest_cannot_come_from_another_store(world, layout):
-    # Copying changes the layers there, and podman refuses: "Destination specifies a digest".
-    digest = layout.image()["digest"]
-    world.bind_image("web", f"127.0.0.1:1/app/web@{digest}")
-    source = "containers-storage:[overlay@/nowhere+/nowhere]"
-    assert (
-        "bound by its digest" in world.json("sync", "--from", source, status=69)["error"]["message"]
-    )
+class TestAnImageBoundByDigestFromAnotherStore:
+    """Copying unpacks layers, so the manifest, and its digest, fit only what was not compressed."""
+
+    @pytest.fixture
+    def pulled(self, world, layout, registry, other_store):
+        specification, directory = other_store
+
+        def pull(image, name):
+            registry.push(layout, image, name)
+            reference = f"{registry.host}/{name}@{image['digest']}"
+            subprocess.run(
+                ["podman", f"--root={directory}/root", f"--runroot={directory}/run", "pull", "-q",
+                 "--tls-verify=false", reference],
+                check=True, capture_output=True,
+            )  # fmt: skip
+            # From here on it is in that store, or nowhere.
+            world.bind_image("web", reference, "TLSVerify=true")
+            return reference
+
+        world.source = f"containers-storage:{specification}"
+        return pull
+
+    def test_compressed_layers_are_refused_before_anything_is_fetched(self, world, layout, pulled):
+        reference = pulled(layout.image(layer({"more": b"x"})), "digest/compressed")
+        error = world.json("sync", "--from", world.source, status=69)["error"]
+        assert error["message"].startswith(f"{reference} is bound by its digest")
+        assert error["details"].startswith("2 of its 2 layers were compressed, such as sha256:")
+        assert not list(world.state.glob("*.json"))
+
+    @pytest.mark.parametrize("docker", [False, True], ids=["oci-types", "docker-types"])
+    def test_layers_that_never_were_compressed_come(self, world, layout, pulled, docker):
+        image = layout.image(compressed=False, docker=docker)
+        reference = pulled(image, f"digest/plain-{docker}".lower())
+        world.run("sync", "--from", world.source)
+        assert world.names()[reference] == image_id(layout, image)
+        assert world.lock()["images"][0]["digest"] == image["digest"]
+        world.run("verify")
+        assert world.run("sync", "--from", world.source).stdout.startswith("keep\t")
+
+    def test_an_index_comes_as_well(self, world, layout, pulled):
+        image = layout.image(compressed=False, message="amd")
+        other = layout.image(compressed=False, message="arm", architecture="arm64")
+        reference = pulled(layout.index(image, other), "digest/index")
+        world.run("sync", "--from", world.source)
+        assert world.names()[reference] == image_id(layout, image)
+        world.run("verify")
+
+    def test_one_that_is_not_there_is_not_found(self, world, layout, pulled):
+        pulled(layout.image(compressed=False), "digest/there")
+        digest = layout.image(message="absent")["digest"]
+        world.bind_image("web", f"127.0.0.1:1/app/web@{digest}")
+        error = world.json("sync", "--from", world.source, status=66)["error"]
+        assert error["class"] == "not-found"

@@ -77,7 +77,15 @@ class Layout:
         (self.path / "blobs/sha256" / digest).write_bytes(data)
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data), **more}
 
-    def image(self, *layers, message="hello", architecture="amd64", created=None, docker=False):
+    def image(
+        self,
+        *layers,
+        message="hello",
+        architecture="amd64",
+        created=None,
+        docker=False,
+        compressed=True,
+    ):
         """Add an image whose program prints *message*; return its descriptor."""
         types = DOCKER_TYPES if docker else {}
         tars = [layer({"hello": program(message)}), *layers]
@@ -97,7 +105,12 @@ class Layout:
             "mediaType": kind,
             "config": self.blob(json.dumps(config).encode(), types.get(CONFIG, CONFIG)),
             "layers": [
-                self.blob(gzip.compress(tar, 1, mtime=0), types.get(LAYER, LAYER)) for tar in tars
+                self.blob(gzip.compress(tar, 1, mtime=0), types.get(LAYER, LAYER))
+                if compressed
+                else self.blob(
+                    tar, types.get(LAYER, LAYER).removesuffix("+gzip").removesuffix(".gzip")
+                )
+                for tar in tars
             ],
         }
         return self.blob(json.dumps(manifest).encode(), kind)
