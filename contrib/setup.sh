@@ -6,7 +6,7 @@ checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 place=$checkout
 [ -w "$checkout" ] || place=${XDG_CACHE_HOME:-$HOME/.cache}/bootc-orch
 venv=${BOOTC_ORCH_VENV:-$place/.venv}
-# What the program itself needs; each entry is PROGRAM:PACKAGE.
+# What the program itself needs; each entry is PROGRAM:PACKAGE, or FILE:PACKAGE.
 # shellcheck disable=SC2034
 runtime=(ostree:ostree skopeo:skopeo podman:podman setpriv:util-linux unshare:util-linux)
 me=$(basename "$0")
@@ -17,13 +17,19 @@ die() { say "$*"; exit 1; }
 # Runs a command and shows it first.
 show() { printf '+ %s\n' "$*" >&2; "$@"; }
 
-# Prints the packages whose programs are missing; arguments are PROGRAM:PACKAGE.
+# Says whether this system has a program, or a file with an absolute path.
+have() {
+    case $1 in
+    /*) [ -e "$1" ] ;;
+    *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
+    esac
+}
+
+# Prints the packages whose programs or files are missing; arguments are PROGRAM:PACKAGE.
 missing_packages() {
     local pair
     for pair; do
-        if ! PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null; then
-            echo "${pair#*:}"
-        fi
+        have "${pair%%:*}" || echo "${pair#*:}"
     done | sort -u
     # Debian has the two parts of python3-venv apart from Python itself.
     if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
@@ -31,7 +37,7 @@ missing_packages() {
     fi
 }
 
-# Installs the packages whose programs are missing; arguments are PROGRAM:PACKAGE.
+# Installs the packages whose programs or files are missing; arguments are PROGRAM:PACKAGE.
 install_missing() {
     local packages as_root=()
     mapfile -t packages < <(missing_packages "$@")

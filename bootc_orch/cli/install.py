@@ -101,11 +101,16 @@ def to_filesystem(
     ] = False,
     bound_images: BoundImages = BoundChoice.STORED,
     bootloader: Annotated[
-        Bootloader, typer.Option("--bootloader", help="Install this boot loader.")
+        Bootloader,
+        typer.Option(
+            "--bootloader", help="Install this boot loader: none, grub, systemd or bootupd."
+        ),
     ] = Bootloader.NONE,
     bootloader_device: Annotated[
         str | None,
-        typer.Option("--bootloader-device", metavar="DEV", help="Where to install it."),
+        typer.Option(
+            "--bootloader-device", metavar="DEV", help="The disk to install it on, for BIOS."
+        ),
     ] = None,
     plan: Plan = False,
     diff: Diff = False,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bootc_orch.errors import OrchError, UsageError
+from bootc_orch.errors import UsageError
 from bootc_orch.model.bootloader import Bootloader
 from bootc_orch.model.deployment import Deployment
 from bootc_orch.model.kargs import check_argument
@@ -15,6 +15,13 @@ from bootc_orch.model.reference import OstreeImageReference
 from bootc_orch.model.safe_text import safe_stateroot, safe_text
 from bootc_orch.ops import bound
 from bootc_orch.ops.boot_files import find_boot_files, require_boot_space
+from bootc_orch.ops.bootloader import (
+    LoaderPlan,
+    apply_bootloader,
+    plan_bootloader,
+    require_boot_filesystem,
+    require_payload,
+)
 from bootc_orch.ops.composefs import require_composefs
 from bootc_orch.ops.deploy import DeployRequest, deploy, synchronise
 from bootc_orch.ops.kargs import image_kargs
@@ -24,7 +31,6 @@ from bootc_orch.ops.progress import Progress, Step
 from bootc_orch.ops.pull import pull
 from bootc_orch.ops.pull_plan import PullOptions, PullResult
 from bootc_orch.process import run
-from bootc_orch.tools.bootloader import install_bootloader, require_installer
 from bootc_orch.tools.filesystem import filesystem_uuid, finalize
 from bootc_orch.tools.mounts import is_mount_point
 from bootc_orch.tools.ostree_admin import DeployOptions, OstreeAdmin
@@ -56,7 +62,7 @@ class InstallRequest:
         disable_selinux: Switch SELinux off on the installed system.
         finalize: Trim the filesystem and make it read-only in the end.
         bootloader: Which boot loader to install.
-        bootloader_device: On which device.
+        bootloader_device: The disk that it is installed on, for BIOS.
     """
 
     root: Path
@@ -97,7 +103,7 @@ def install(
         UsageError: the root is not empty, or an argument cannot be used.
         OrchError: anything else failed; the root boots nothing.
     """
-    require_installable(request)
+    loader = require_installable(request)
     mounts = host_kargs(request)
     sysroot = prepare_root(request)
     with locked(sysroot.repo_path, exclusive=True, timeout=options.lock_timeout):
@@ -110,6 +116,7 @@ def install(
         repo = sysroot.repo()
         tree = CommitTree(repo, pulled.commit)
         require_composefs(tree)
+        require_payload(loader, tree)
         require_boot_space(sysroot, repo, find_boot_files(repo, tree))
         apps = None
         if bound.is_bound(tree):
@@ -127,17 +134,26 @@ def install(
             ),
         )
         bound.record(apps, sysroot, deployed)
-        _finish(request, sysroot, deployed)
+        _finish(request, sysroot, deployed, loader)
+    if request.finalize:  # only now: the lock is a file that is open for writing
+        for path in (request.root / "boot", request.root):
+            finalize(path)
     return Installed(deployed, pulled)
 
 
-def require_installable(request: InstallRequest) -> None:
+def require_installable(request: InstallRequest) -> LoaderPlan:
     """Make sure of what can be known before anything is written.
 
+    Returns:
+        How the boot loader is installed.
+
     Raises:
-        ToolMissingError: the installer of the boot loader is not there.
+        UsageError: ``/boot`` is on a filesystem that ostree or the boot loader cannot use, or where
+            to install it is not said.
+        ToolError: the installer of the boot loader, or what that needs, is not there.
     """
-    require_installer(request.bootloader)
+    require_boot_filesystem(request.root)
+    return plan_bootloader(request.bootloader, request.root, request.bootloader_device)
 
 
 def prepare_root(request: InstallRequest) -> Sysroot:
@@ -213,26 +229,26 @@ def _has_selinux(tree: CommitTree) -> bool:
 
 def _boot_spec(request: InstallRequest) -> str | None:
     """Say how ``/boot`` is found where it is a filesystem of its own; else nothing."""
+    boot = request.root / "boot"
     if request.boot_spec is not None:
-        return safe_text(request.boot_spec, what="--boot-mount-spec") or None
-    if is_mount_point(request.root / "boot"):
-        return f"UUID={filesystem_uuid(request.root / 'boot')}"
-    return None
+        spec = safe_text(request.boot_spec, what="--boot-mount-spec")
+        if spec and not is_mount_point(boot):
+            raise UsageError(
+                f"/boot shall be {spec}, but nothing is mounted at {boot}.",
+                hint="Mount it there first: kernel and boot entries are written to it.",
+                path=str(boot),
+            )
+        return spec or None
+    return f"UUID={filesystem_uuid(boot)}" if is_mount_point(boot) else None
 
 
-def _finish(request: InstallRequest, sysroot: Sysroot, deployed: Deployment) -> None:
+def _finish(
+    request: InstallRequest, sysroot: Sysroot, deployed: Deployment, loader: LoaderPlan
+) -> None:
     boot = _boot_spec(request)
     if boot:
         fstab = deployed.path / "etc/fstab"
         text = fstab.read_text() if fstab.exists() else ""
         fstab.write_text(f"{text}{boot} /boot auto ro 0 0\n")
-    try:
-        install_bootloader(request.bootloader, sysroot.path, request.bootloader_device)
-    except OrchError as error:
-        error.add_note("The system itself is installed; only its boot loader is missing.")
-        raise
+    apply_bootloader(loader, deployed.path)
     synchronise(sysroot)
-    if request.finalize:
-        if is_mount_point(request.root / "boot"):
-            finalize(request.root / "boot")
-        finalize(request.root)
