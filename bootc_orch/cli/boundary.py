@@ -84,6 +84,8 @@ def report(error: BaseException, *, partial: Mapping[str, Any] | None = None) ->
         return UsageError.exit_code
     if isinstance(error, NothingToDo):
         return error.exit_code
+    if isinstance(error, BrokenPipeError) and output.reader_has_gone():
+        return OrchError.exit_code  # a help text that was cut off, and nobody to tell; as rich does
     problem = as_orch_error(error)
     status = 128 + _signal_of(error) if isinstance(error, KeyboardInterrupt) else problem.exit_code
     output.complain(render(problem))

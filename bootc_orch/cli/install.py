@@ -34,6 +34,7 @@ from bootc_orch.cli.options import (
 )
 from bootc_orch.cli.output import say, say_result
 from bootc_orch.cli.progress import reporting
+from bootc_orch.errors import UsageError
 from bootc_orch.model.bootloader import Bootloader
 
 if TYPE_CHECKING:
@@ -133,6 +134,10 @@ def to_filesystem(
     from bootc_orch.ops.switch import install_references
 
     require_plan(plan=plan, diff=diff)
+    if bootloader_device is not None and bootloader is Bootloader.NONE:
+        raise UsageError(
+            "--bootloader-device is given, but no boot loader.", hint="Name it with --bootloader."
+        )
     source, target = install_references(
         source_imgref,
         target_imgref,

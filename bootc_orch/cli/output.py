@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -118,6 +119,16 @@ def _write(stream: TextIO, text: str) -> None:
         _abandon(stream)
     except ValueError:  # closed by someone else
         return
+
+
+def reader_has_gone() -> bool:
+    """Say whether nobody reads standard output any more; if so, drop what is still to come."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    gone = any(event & select.POLLERR for _, event in poll.poll(0))
+    if gone:
+        _abandon(sys.stdout)
+    return gone
 
 
 def _abandon(stream: TextIO) -> None:

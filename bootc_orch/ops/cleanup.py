@@ -22,9 +22,9 @@ def collect(sysroot: Sysroot, progress: Progress) -> None:
     Raises:
         OrchError: something could not be removed, or it cannot be told what is followed.
     """
+    images = [one.image for one in sysroot.deployments().all]
     OstreeAdmin(sysroot.path).cleanup()
     repo = sysroot.repo()
-    images = [one.image for one in sysroot.deployments().all]
     undeployed = prune.plan_undeployed(repo, [one.image for one in images if one is not None])
     prune.apply_remove(undeployed, repo)
     swept = prune.collect_garbage(repo)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bootc_orch.errors import UsageError
+from bootc_orch.errors import InvalidImageError, UsageError
 from bootc_orch.model.bootloader import Bootloader
 from bootc_orch.model.deployment import Deployment
 from bootc_orch.model.kargs import check_argument
@@ -103,6 +103,7 @@ def install(
         UsageError: the root is not empty, or an argument cannot be used.
         OrchError: anything else failed; the root boots nothing.
     """
+    check_root(request)
     loader = require_installable(request)
     mounts = host_kargs(request)
     sysroot = prepare_root(request)
@@ -184,7 +185,9 @@ def check_root(request: InstallRequest) -> None:
     root = request.root
     safe_stateroot(request.stateroot)
     if not root.is_dir():
-        raise UsageError(f"{root} is no directory.", path=str(root))
+        raise UsageError(
+            f"{root} is no directory.", hint="Mount the root filesystem there.", path=str(root)
+        )
     foreign = sorted(path.name for path in root.iterdir() if path.name not in HARMLESS)
     if foreign and foreign != ["ostree"]:
         raise UsageError(
@@ -207,8 +210,11 @@ def host_kargs(request: InstallRequest) -> tuple[str, ...]:
         spec = f"UUID={filesystem_uuid(request.root)}"
     boot = _boot_spec(request)
     mounts = [f"root={spec}", "rw", *((f"boot={boot}",) if boot else ())] if spec else []
-    for argument in (*mounts, *request.kargs):
-        check_argument(argument, source="--karg")
+    try:
+        for argument in (*mounts, *request.kargs):
+            check_argument(argument, source="command line")
+    except InvalidImageError as error:
+        raise UsageError(error.summary) from error
     return tuple(mounts)
 
 

@@ -114,17 +114,18 @@ class Sysroot:
         path = self.path / str(link).lstrip("/")
         resolved = path.resolve()
         if not resolved.is_dir() or not _NAME.fullmatch(resolved.name):
-            raise _useless_entry(f"The boot link {link} leads to no deployment.", path)
+            raise StoreDamagedError(f"The boot link {link} leads to no deployment.", path=str(path))
         return resolved
 
     def _written(self, entry: BootEntry, damaged: Damaged) -> Deployment:
         link = entry.link
+        place = self.path / "boot/loader/entries" / entry.name
         if link is None:
-            raise _useless_entry(
-                f"The boot entry {entry.name} has no ostree= argument.",
-                self.path / "boot/loader/entries" / entry.name,
-            )
-        path = self.resolve(link)
+            raise _useless_entry(f"The boot entry {entry.name} has no ostree= argument.", place)
+        try:
+            path = self.resolve(link)
+        except StoreDamagedError as error:
+            raise _useless_entry(error.summary, place) from error
         return replace(
             self._deployment(link.stateroot, path, damaged),
             options=entry.options,
@@ -234,7 +235,7 @@ def _refuse(error: OrchError) -> None:
 def _useless_entry(summary: str, path: Path) -> StoreDamagedError:
     return StoreDamagedError(
         summary,
-        hint="Move that boot entry out of boot/loader/entries; all but what it boots then works.",
+        hint="Move that boot entry somewhere else; all but what it boots then works again.",
         path=str(path),
     )
 

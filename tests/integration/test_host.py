@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -74,6 +75,10 @@ def test_an_installed_sysroot_is_laid_out_as_bootcs(system, os_image):
         pytest.param(lambda root: None, ("--stateroot", "../x"), "stateroot", id="X06-stateroot"),
         pytest.param(lambda root: None, ("--karg", "a\nb"), "control character", id="X03-karg"),
         pytest.param(lambda root: None, ("--karg", "ostree=x"), "itself", id="karg-ostree"),
+        pytest.param(lambda root: None, ("--root-mount-spec", "a b"), "one kernel", id="spec"),
+        pytest.param(
+            lambda root: None, ("--bootloader-device", "/dev/null"), "no boot loader", id="device"
+        ),
     ],
 )
 def test_install_refuses_what_it_cannot_use(tmp_path, os_image, prepare, argv, complaint):
@@ -248,6 +253,101 @@ def test_status_of_a_machine_that_is_no_ostree_system_is_an_answer(tmp_path):
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     assert document["status"]["booted"] is None
     assert bootc_orch("status", "--format-version", "2", status=2).stdout == ""
+
+
+def test_the_status_of_a_root_that_is_not_there_is_no_answer(tmp_path):
+    assert "no directory" in bootc_orch("status", "--sysroot", tmp_path / "x", status=66).stderr
+
+
+def damaged_origin(text: bytes) -> Callable[[System, dict[str, Any]], Path]:
+    def damage(system: System, ostree: dict[str, Any]) -> Path:
+        root = system.path / "ostree/deploy" / ostree["stateroot"] / "deploy"
+        path = root / f"{ostree['checksum']}.{ostree['deploySerial']}.origin"
+        path.write_bytes(text)
+        return path
+
+    return damage
+
+
+def damaged_entry(change: Callable[[bytes], bytes]) -> Callable[[System, dict[str, Any]], Path]:
+    def damage(system: System, ostree: dict[str, Any]) -> Path:
+        [path] = (
+            path
+            for path in (system.path / "boot/loader/entries").iterdir()
+            if "version 1\n" in path.read_text()
+        )
+        path.write_bytes(change(path.read_bytes()))
+        return path
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "hint"),
+    [
+        pytest.param(damaged_origin(b"\xff\xfe"), "Correct the file", id="origin-binary"),
+        pytest.param(damaged_origin(b"garbage\n"), "Correct the file", id="origin-garbage"),
+        pytest.param(
+            damaged_origin(b"[origin]\ncontainer-image-reference=banana\n"),
+            "Correct container-image-reference=",
+            id="origin-reference",
+        ),
+        pytest.param(damaged_entry(lambda old: b""), "Move that boot entry", id="entry-empty"),
+        pytest.param(damaged_entry(lambda old: b"\xff"), "Move that boot entry", id="entry-binary"),
+        pytest.param(
+            damaged_entry(lambda old: old.replace(b"/default/", b"/nowhere/")),
+            "Move that boot entry",
+            id="entry-dangling",
+        ),
+    ],
+)
+def test_status_shows_all_but_what_is_damaged_and_the_rest_says_what_to_do(
+    system, os_image, damage, hint
+):
+    system.switch(os_image(2))
+    path = damage(system, system.entries()[1]["ostree"])
+    shown = system.run("status", "--json")
+    jsonschema.Draft202012Validator(SCHEMA).validate(shown.json)
+    assert shown.json["status"]["otherDeployments"][0]["image"]["version"] == "2"
+    assert path.name in shown.stderr
+    assert hint in shown.stderr
+    refused = system.run("cleanup", status=65)
+    assert path.name in refused.stderr
+    assert f"hint: {hint}" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "argv", "complaint"),
+    [
+        pytest.param("upgrade", ("--check", "--plan"), "exclude each other", id="check-plan"),
+        pytest.param("upgrade", ("--check", "--karg", "a=b"), "exclude", id="check-karg"),
+        pytest.param("upgrade", ("--tag", ""), "is not a tag", id="empty-tag"),
+        pytest.param("upgrade", ("--tag", "a b"), "is not a tag", id="tag"),
+        pytest.param("kargs", ("--append", "init=/bin/sh"), "deployment itself", id="karg"),
+        pytest.param(
+            "deploy",
+            ("--imgref", "ostree-unverified-image:oci:/x", "--enforce-container-sigpolicy"),
+            "exclude each other",
+            id="imgref-policy",
+        ),
+        pytest.param(
+            "deploy",
+            ("--imgref", "ostree-unverified-image:oci:/x", "--write-commitid-to", "/gone/x"),
+            "/gone is no directory",
+            id="commitid",
+        ),
+    ],
+)
+def test_options_that_could_only_be_ignored_are_refused(system, command, argv, complaint):
+    before = system.snapshot()
+    assert complaint in system.run(command, *argv, status=2).stderr
+    assert system.snapshot() == before
+
+
+@pytest.mark.parametrize("argv", [("pin", "0"), ("cleanup",), ("kargs", "--append", "a=b")])
+def test_without_privileges_it_is_said_that_root_is_needed(system, argv):
+    refused = bootc_orch(*argv, "--sysroot", system.path, prefix=UNPRIVILEGED, status=73)
+    assert "hint: Run the command as root." in refused.stderr
 
 
 def test_deploy_starts_afresh_in_another_stateroot(system, os_image, tmp_path):

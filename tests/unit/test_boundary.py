@@ -256,6 +256,30 @@ def test_a_reader_that_goes_away_ends_the_output_and_no_more_p05():
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize(
+    ("reads", "told"),
+    [
+        pytest.param(False, False, id="the-reader"),
+        pytest.param(True, True, id="a-program"),
+    ],
+)
+def test_only_a_reader_that_goes_away_is_no_error_p05(reads, told):
+    script = (
+        "import sys; from bootc_orch.cli import boundary; "
+        "sys.exit(boundary.report(BrokenPipeError(32, 'Broken pipe')))"
+    )
+    reader, writer = os.pipe()
+    if not reads:
+        os.close(reader)
+    with os.fdopen(writer, "wb") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=stdout, stderr=subprocess.PIPE, check=False
+        )
+    if reads:
+        os.close(reader)
+    assert (done.returncode, b"internal error" in done.stderr) == (1, told)
+
+
 def test_closed_descriptors_are_opened_before_a_file_can_take_their_place_p26():
     script = (
         "import os, sys; os.closerange(0, 3); "
