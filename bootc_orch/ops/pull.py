@@ -41,7 +41,12 @@ from bootc_orch.ops.pull_plan import (
     plan_image,
 )
 from bootc_orch.ops.recover import keep_finished_layers, recover
-from bootc_orch.ops.signature import commit_verifier
+from bootc_orch.ops.signature import (
+    commit_verifier,
+    nothing_to_vouch_for,
+    require_vouched,
+    stored_commit,
+)
 from bootc_orch.ops.source import Source
 from bootc_orch.ops.staging import Staging, object_mode, open_staging
 from bootc_orch.ops.store import (
@@ -118,6 +123,7 @@ def _pull(
     with Source(reference.image, options.proxy) as source:
         image = _find(source, reference, state, options, progress)
         if image is None and state is not None:
+            require_vouched(repo, reference, state)
             return PullResult(state.merge_commit, state.manifest_digest, changed=False)
         if image is None:
             raise AssertionError("an image that is not stored cannot be unchanged")
@@ -245,8 +251,10 @@ def _fetch(
         allow_ima=options.allow_ima,
     )
     verify = commit_verifier(repo, reference.signature, staging.path)
+    if verify is not None and not has_base:
+        raise nothing_to_vouch_for(reference)
     if verify is not None and base.commit is not None:
-        verify(*_stored_commit(repo, base.commit))
+        verify(*stored_commit(repo, base.commit))
     return fetch_layers(
         wanted,
         source,
@@ -257,13 +265,6 @@ def _fetch(
         pinned=_pinned(reference.image, plan.image.digest),
         verify_commit=verify,
     )
-
-
-def _stored_commit(repo: Repo, commit: str) -> tuple[bytes, bytes | None]:
-    """Return a commit that is there, and its detached metadata: who vouches may be asked anew."""
-    metadata = repo.object_path(commit, "commitmeta")
-    data = repo.object_path(commit, "commit").read_bytes()
-    return data, metadata.read_bytes() if metadata.exists() else None
 
 
 def _pinned(image: ImageReference, digest: Digest) -> ImageReference:

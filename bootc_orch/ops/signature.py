@@ -7,13 +7,16 @@ detached metadata is pulled from, under the remote's name, by another one that h
 from __future__ import annotations
 
 import shutil
+import tempfile
 from configparser import ConfigParser
 from hashlib import sha256
 from pathlib import Path
 
 from bootc_orch.errors import CommandError, NotFoundError, PolicyError
-from bootc_orch.model.reference import SignatureKind, SignatureSource
+from bootc_orch.model.layout import LayerKind
+from bootc_orch.model.reference import OstreeImageReference, SignatureKind, SignatureSource
 from bootc_orch.ops.layer import VerifyCommit
+from bootc_orch.ops.store import ImageState
 from bootc_orch.process import run
 from bootc_orch.tools.ostree import Repo
 
@@ -62,6 +65,42 @@ def commit_verifier(repo: Repo, signature: SignatureSource, work: Path) -> Verif
             shutil.rmtree(judge)
 
     return verify
+
+
+def require_vouched(repo: Repo, reference: OstreeImageReference, state: ImageState) -> None:
+    """Ask the ostree remote of *reference*, if it has one, about an image that is stored already.
+
+    It may have been pulled when nobody vouched for it.
+
+    Raises:
+        NotFoundError: there is no such remote.
+        PolicyError: it does not vouch for the base commit, or there is none.
+    """
+    with tempfile.TemporaryDirectory(prefix="bootc-orch-verify-") as work:
+        verify = commit_verifier(repo, reference.signature, Path(work))
+        if verify is None:
+            return
+        layers = state.layers
+        if state.base_commit is None or not layers or layers[0].kind is not LayerKind.COMMIT:
+            raise nothing_to_vouch_for(reference)
+        verify(*stored_commit(repo, state.base_commit))
+
+
+def nothing_to_vouch_for(reference: OstreeImageReference) -> PolicyError:
+    """Return the error for an image without an ostree commit, which no remote can have signed."""
+    return PolicyError(
+        f"{reference.image} has no ostree commit that the remote {reference.signature.remote} "
+        "could vouch for.",
+        hint="Use ostree-image-signed:… and a signature policy, or ostree-unverified-image:….",
+        image=str(reference.image),
+    )
+
+
+def stored_commit(repo: Repo, commit: str) -> tuple[bytes, bytes | None]:
+    """Return a commit that is there, and its detached metadata: who vouches may be asked anew."""
+    metadata = repo.object_path(commit, "commitmeta")
+    data = repo.object_path(commit, "commit").read_bytes()
+    return data, metadata.read_bytes() if metadata.exists() else None
 
 
 def remote_settings(repo: Repo, remote: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.bad_ostree import entries
 from support.cli import bootc_orch
+from support.host import make_os
 from support.images import FIXTURES, layout_of, manifest_of
 from support.ociwriter import ImageWriter, gzipped
 from support.ostree import init_repo, ostree, refs, show, verify_state
@@ -124,6 +125,34 @@ def test_a_base_that_is_there_already_is_asked_about_anew(tmp_path, keys):
         "image", "pull", "--repo", repo, f"ostree-remote-image:vouching:{reference}", status=76
     )
     assert image not in refs(repo)
+
+
+@pytest.mark.parametrize(("signer", "status"), [(0, 0), (1, 76), (None, 76)])
+def test_an_image_that_is_there_already_is_asked_about_too(tmp_path, keys, signer, status):
+    key = None if signer is None else keys[1][signer]
+    reference = signed_image(tmp_path / "image", tmp_path, keys[0], key)
+    repo = repo_trusting(tmp_path, keys[0])
+    bootc_orch("image", "pull", "--repo", repo, f"ostree-unverified-image:{reference}")
+    before = refs(repo)
+    again = bootc_orch(
+        "image", "pull", "--repo", repo, f"ostree-remote-image:vouching:{reference}", status=status
+    )
+    assert ("does not vouch" in again.stderr) is (status != 0)
+    assert refs(repo) == before
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_no_remote_vouches_for_an_image_without_an_ostree_commit(tmp_path, keys, stored):
+    reference = make_os(tmp_path / "plain")
+    repo = repo_trusting(tmp_path, keys[0])
+    if stored:
+        bootc_orch("image", "pull", "--repo", repo, f"ostree-unverified-image:{reference}")
+    before = refs(repo)
+    refused = bootc_orch(
+        "image", "pull", "--repo", repo, f"ostree-remote-image:vouching:{reference}", status=76
+    )
+    assert "no ostree commit that the remote vouching could vouch for" in refused.stderr
+    assert refs(repo) == before
 
 
 def test_a_remote_that_verifies_nothing_is_refused(tmp_path, keys):
