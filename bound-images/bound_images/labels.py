@@ -1,9 +1,10 @@
 """Give the files of a store the SELinux labels that the root's policy wants.
 
 The policy knows no store but ``/var/lib/containers/storage``, so files are labelled as if they were
-there.  Where SELinux is on, new files inherit the right label from their directory, and once is
-enough; where it is off, as on most build machines, nothing inherits, and every sync labels what has
-no label yet.
+there.  The first time every label is set right: where SELinux is on, files have got that of the
+directory in which the store was made.  From then on new files inherit the right one, and once is
+enough; where SELinux is off, as on most build machines, nothing inherits, and every sync labels
+what has no label yet.
 Source: selabel_open(3), selabel_lookup(3); selinux(8) for ``/etc/selinux/config``.
 """
 
@@ -46,13 +47,22 @@ def label_store(store: Path, root: Root | None) -> None:
         SpaceError, ReadOnlyError: a label cannot be written.
     """
     contexts = _file_contexts(root) if root is not None else None
-    if contexts is None or ((store / STAMP).exists() and _ENFORCE.exists()):
+    stamp = store / STAMP
+    labelled = stamp.exists()
+    if contexts is None or (labelled and _ENFORCE.exists()):
         return
     try:
         with _lookup(contexts) as look_up:
+
+            def label(path: Path, mode: int) -> None:
+                wanted = look_up(f"{AS_IF}{str(path)[len(str(store)) :]}", mode)
+                if wanted is not None:
+                    _label(path, wanted, replace=not labelled)
+
             for path, mode in _walk(store):
-                _label(path, look_up(f"{AS_IF}{str(path)[len(str(store)) :]}", mode))
-        (store / STAMP).touch()
+                label(path, mode)
+            stamp.touch()
+            label(stamp, stamp.lstat().st_mode)
     except OSError as error:
         raise write_error(error, store) from error
 
@@ -78,12 +88,13 @@ def _walk(store: Path) -> Iterator[tuple[Path, int]]:
             yield path, path.lstat().st_mode
 
 
-def _label(path: Path, label: bytes | None) -> None:
+def _label(path: Path, label: bytes, *, replace: bool) -> None:
     try:
-        os.getxattr(path, ATTRIBUTE, follow_symlinks=False)
+        present = os.getxattr(path, ATTRIBUTE, follow_symlinks=False).rstrip(b"\0")
     except OSError:
-        if label is not None:
-            os.setxattr(path, ATTRIBUTE, label + b"\0", follow_symlinks=False)
+        present = b""
+    if present != label and (replace or not present):
+        os.setxattr(path, ATTRIBUTE, label + b"\0", follow_symlinks=False)
 
 
 class _LookUp:

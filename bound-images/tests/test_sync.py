@@ -1,6 +1,5 @@
 """Images come from a real registry into a store, and containers start from there."""
 
-import ctypes.util
 import json
 import os
 import re
@@ -260,35 +259,3 @@ def test_the_store_is_made_as_others_expect_it(world, layout, registry):
     databases += b"".join(path.read_bytes() for path in world.store.glob("db.sql*"))
     assert b"/run/bootc/storage" in databases
     assert b"/proc/self/fd/3" in databases
-
-
-@pytest.mark.skipif(ctypes.util.find_library("selinux") is None, reason="needs libselinux")
-def test_a_store_of_a_root_with_a_policy_is_labelled_as_the_store_of_the_host(
-    world, layout, registry
-):
-    policy = world.root / "etc/selinux/targeted/contexts/files/file_contexts"
-    policy.parent.mkdir(parents=True)
-    policy.write_text(
-        "/.*\tsystem_u:object_r:default_t:s0\n"
-        "/var/lib/containers(/.*)?\tsystem_u:object_r:container_var_lib_t:s0\n"
-        "/var/lib/containers/storage/overlay(/.*)?\tsystem_u:object_r:container_ro_file_t:s0\n"
-    )
-    (world.root / "etc/selinux/config").write_text("SELINUX=enforcing\nSELINUXTYPE=targeted\n")
-    world.bind_image("labelled", registry.push(layout, layout.image(), "app/labelled"))
-    world.run("sync")
-
-    def label(path):
-        return os.getxattr(path, "security.selinux", follow_symlinks=False)
-
-    assert label(world.store) == b"system_u:object_r:container_var_lib_t:s0\0"
-    (program,) = world.store.glob("overlay/*/diff/hello")
-    (link,) = world.store.glob("overlay/l/*")
-    assert label(program) == label(link) == b"system_u:object_r:container_ro_file_t:s0\0"
-    assert (world.store / ".bootc_labeled").exists()
-    world.run("verify")
-
-
-def test_a_root_without_a_policy_leaves_the_store_unlabelled(world, layout, registry):
-    world.bind_image("plain", registry.push(layout, layout.image(), "app/unlabelled"))
-    world.run("sync")
-    assert "security.selinux" not in os.listxattr(world.store)
