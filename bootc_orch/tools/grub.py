@@ -37,6 +37,9 @@ MODULE_PACKAGES = {
 # The core image finds /boot by what it probes itself, and that probe sees no partition table where
 # the kernel shows none, as behind a loop device with an offset.
 PARTITION_MODULES = "part_gpt part_msdos"
+# Debian puts its signed image there if it has one.  That has no blscfg, and under Secure Boot, the
+# only reason to have it, it loads no module either.
+UNSIGNED = "--no-uefi-secure-boot"
 CONFIGURATION = """\
 # Written by bootc-orch. The menu is made from the boot entries of ostree, anew at every boot;
 # what stands in custom.cfg beside this file comes first, such as the settings of a serial console.
@@ -80,7 +83,13 @@ class Grub:
         Raises:
             CommandError: it failed, as where *esp* is no FAT.
         """
-        run([*self._command(boot), f"--efi-directory={esp}", "--removable", "--no-nvram"])
+        run(
+            [
+                *self._command(boot),
+                f"--efi-directory={esp}", "--removable", "--no-nvram",
+                *([UNSIGNED] if UNSIGNED in run([self.program, "--help"]).text else []),
+            ]
+        )  # fmt: skip
 
     def configure(self, boot: Path, entries: str) -> None:
         """Write the configuration that reads *entries*, a path in the filesystem of *boot*."""
