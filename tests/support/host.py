@@ -74,7 +74,7 @@ def _tar(files: Mapping[str, bytes], links: Mapping[str, str]) -> bytes:
             tar.addfile(member)
         for name, target in links.items():
             member = tarfile.TarInfo(name)
-            member.type, member.linkname = tarfile.SYMTYPE, target
+            member.type, member.mode, member.linkname = tarfile.SYMTYPE, 0o777, target
             tar.addfile(member)
         for name, data in files.items():
             member = tarfile.TarInfo(name)
