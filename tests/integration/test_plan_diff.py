@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from support.images import FIXTURES, golden, layout_of
 from bootc_orch.model.packages import Package
 from bootc_orch.model.rpm import LISTING_FORMAT, parse_listing
 from bootc_orch.ops.pull import KEEP_VAR_FROM
-from bootc_orch.tools.ostree import ostree_version
+from bootc_orch.ops.tree_difference import compare_trees
+from bootc_orch.tools.ostree import Repo, ostree_version
 from bootc_orch.tools.rpm import list_packages
 
 pytestmark = pytest.mark.root
@@ -430,6 +432,9 @@ def test_an_installation_takes_over_what_its_preview_fetched(os_image, tmp_path)
     [managed] = plan["difference"]["packages"]
     assert [package["name"] for package in managed["added"]] == sorted(OLD)
     assert f"/{DPKG}" in plan["difference"]["files"]["added"]
+    assert [ref.rpartition("/")[0] for ref in refs(root / "ostree/repo")] == [
+        "ostree/container/blob"
+    ]
     for layer in plan["fetched"]:
         (image / "blobs/sha256" / layer["digest"].removeprefix("sha256:")).unlink()
     bootc_orch(*argv)
@@ -459,6 +464,58 @@ def test_an_image_that_would_not_boot_is_refused_by_its_plan(system, os_image):
     assert "2 kernels" in result.stderr
     assert system.snapshot() == before
     system.check()
+
+
+def grow(root: Path, chance: random.Random) -> None:
+    """Make a tree of few names, so that two of them have much in common."""
+    for _ in range(12):
+        folder = root.joinpath(*(chance.choice("ab") for _ in range(chance.randrange(4))))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(chance.choice((0o755, 0o700)))
+            path = folder / chance.choice("abcd")
+            if chance.random() < 0.3:
+                path.symlink_to(chance.choice("xy"))
+            else:
+                path.write_text(chance.choice("xy"))
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            continue
+
+
+def facts(root: Path) -> dict[str, str]:
+    """Map each path of a tree, as differences name it, to what makes it what it is."""
+    found = {}
+    for path in (root, *root.rglob("*")):
+        name = "/" + str(path.relative_to(root)).removeprefix(".")
+        if path.is_symlink():
+            found[name] = f"-> {path.readlink()}"
+        elif path.is_dir():
+            found[name.rstrip("/") + "/"] = oct(path.stat().st_mode)
+        else:
+            found[name] = path.read_text()
+    return found
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_trees_differ_as_their_directories_do(tmp_path, repo, seed):
+    path = repo()
+    chance = random.Random(seed)
+    commits = []
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        grow(tmp_path / name, chance)
+        argv = ["ostree", "commit", f"--repo={path}", "--orphan", f"--tree=dir={tmp_path / name}"]
+        commits.append(subprocess.check_output(argv, text=True).strip())
+    found = compare_trees(Repo(path), *commits)
+    old, new = facts(tmp_path / "old"), facts(tmp_path / "new")
+    other_kind = {one for one in new if (one.rstrip("/") if one[-1] == "/" else one + "/") in old}
+    was_other = {one for one in old if (one.rstrip("/") if one[-1] == "/" else one + "/") in new}
+    changed = {one for one in old.keys() & new.keys() if old[one] != new[one]}
+    assert set(found.added) == new.keys() - old.keys() - other_kind
+    assert set(found.removed) == old.keys() - new.keys() - was_other
+    assert set(found.changed) == changed | (other_kind - {"/"})
+    everything = compare_trees(Repo(path), None, commits[1])
+    assert set(everything.added) == new.keys() - {"/"}
 
 
 @pytest.mark.debian_images
