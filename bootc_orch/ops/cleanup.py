@@ -7,6 +7,7 @@ import logging
 from bootc_orch.errors import NotFoundError, OrchError
 from bootc_orch.model.deployment import Deployment
 from bootc_orch.ops import bound, prune
+from bootc_orch.ops.base_refs import apply_base_refs, plan_base_refs
 from bootc_orch.ops.next_boot import announce_next_boot
 from bootc_orch.ops.pin import require_unpinned
 from bootc_orch.ops.progress import Progress
@@ -22,9 +23,11 @@ def collect(sysroot: Sysroot, progress: Progress) -> None:
     Raises:
         OrchError: something could not be removed, or it cannot be told what is followed.
     """
-    images = [one.image for one in sysroot.deployments().all]
+    deployments = sysroot.deployments().all
+    images = [one.image for one in deployments]
     OstreeAdmin(sysroot.path).cleanup()
     repo = sysroot.repo()
+    apply_base_refs(plan_base_refs(repo, deployments), repo)
     undeployed = prune.plan_undeployed(repo, [one.image for one in images if one is not None])
     prune.apply_remove(undeployed, repo)
     swept = prune.collect_garbage(repo)
