@@ -22,6 +22,7 @@ from bound_images.rootfs import Root
 from bound_images.scan import BoundImage, scan
 from bound_images.store import ImageStore, open_store, sweep_spool
 from bound_images.storeimages import StoredImage
+from bound_images.unfinished import unfinished
 from bound_images.where import (
     check_store,
     default_lock,
@@ -99,11 +100,11 @@ def prune(
         runner: Starts the programs.
 
     Raises:
-        UsageError: nothing is to be kept at all.
+        UsageError: no root is to be kept.
         NotFoundError: there is no store, or a root or lock file is missing.
         BoundImagesError: a root or lock file cannot be read; nothing was removed then.
     """
-    if not keep_roots and not keep_locks:
+    if not keep_roots:
         raise UsageError(
             "prune needs to know which roots to keep.", hint="Give --keep-root for each of them."
         )
@@ -129,10 +130,14 @@ def apply_prune(plan: PrunePlan, images: ImageStore) -> None:
         StoreDamagedError: an image is still there afterwards.
     """
     gone = {image.image_id for image in plan.remove}
-    verified.remove(state_directory(images.path), gone)
-    for image in plan.remove:
-        logger.info("Removing %s.", ", ".join(image.names) or image.image_id)
-        images.remove(image.image_id)
+    state = state_directory(images.path)
+    verified.remove(state, gone)
+    if gone:
+        with unfinished(state):
+            for image in plan.remove:
+                logger.info("Removing %s.", ", ".join(image.names) or image.image_id)
+                images.remove(image.image_id)
+            images.flush()
     if left := gone & {image.image_id for image in images.images()}:
         raise StoreDamagedError(f"podman did not remove {len(left)} images.", details=str(left))
     for path in plan.locks:

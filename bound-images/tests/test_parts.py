@@ -17,7 +17,7 @@ import pytest
 from bound_images import verified
 from bound_images.access import Access, AccessBroker
 from bound_images.cli.output import Output, error_document, printable, render, size
-from bound_images.cli.progress import _plain_lines
+from bound_images.cli.progress import _plain_lines, short_name
 from bound_images.errors import (
     AuthError,
     BoundImagesError,
@@ -480,6 +480,18 @@ def test_what_a_terminal_would_act_on_is_escaped():
 )
 def test_sizes_are_decimal(count, text):
     assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("q.io/app/web:1", "q.io/app/web:1"),
+        (f"q.io/app/web@sha256:{A}", f"q.io/app/web@sha256:{A[:12]}"),
+        ("registry.example.com/a/very/long/name/of/an/app:1", "…com/a/very/long/name/of/an/app:1"),
+    ],
+)
+def test_a_row_of_the_display_leaves_room_for_what_happens(name, shown):
+    assert short_name(name, 33) == shown
 
 
 def test_plain_progress_says_each_state_once():

@@ -78,6 +78,8 @@ def test_without_a_root_to_keep_it_is_a_usage_error(world, layout, registry):
     world.bind_image("app", registry.push(layout, layout.image(), "app/usage"))
     world.run("sync")
     assert world.json("prune", status=2)["error"]["class"] == "usage"
+    (lock,) = world.state.glob("*.json")
+    assert world.json("prune", "--keep-lock", lock, status=2)["error"]["class"] == "usage"
     assert len(world.ids()) == 1
 
 

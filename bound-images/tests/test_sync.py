@@ -1,12 +1,15 @@
 """Images come from a real registry into a store, and containers start from there."""
 
+import contextlib
 import json
 import os
+import pty
 import re
+import subprocess
 
 import bound_images
 import pytest
-from world import image_id, layer, run_container
+from world import command_line, image_id, layer, run_container
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -247,6 +250,30 @@ def test_progress_is_told_in_json_lines(world, layout, registry, tmp_path):
     states = [event["state"] for event in events]
     assert (states[0], states[1], states[-1]) == ("resolving", "resolved", "done")
     assert {event["image"] for event in events} == {reference}
+
+
+def test_a_terminal_sees_what_happens_to_an_image_with_a_long_name(world, layout, registry):
+    image = layout.image(message="live")
+    registry.push(layout, image, "app/a-name-that-is-rather-long-for-eighty-columns")
+    name = f"app/a-name-that-is-rather-long-for-eighty-columns@{image['digest']}"
+    world.bind_image("live", f"{registry.host}/{name}")
+    ours, theirs = pty.openpty()
+    done = subprocess.Popen(
+        [*command_line(), "sync", "--root", world.root],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "COLUMNS": "80", "TERM": "xterm"},
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while data := os.read(ours, 4096):
+            shown += data
+    os.close(ours)
+    assert done.wait(timeout=60) == 0
+    text = shown.decode()
+    assert f"columns@sha256:{image['digest'][7:19]} done" in text
+    assert re.search(r"\d+/\d+ bytes", text)
 
 
 def test_the_store_is_made_as_others_expect_it(world, layout, registry):

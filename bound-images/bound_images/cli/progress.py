@@ -14,6 +14,9 @@ from bound_images.cli.output import Output, printable, size
 from bound_images.errors import UsageError
 from bound_images.events import FINAL, Event, Progress, State
 
+# How much of a digest a row of the display shows.
+DIGEST_LENGTH = 12
+
 
 @contextmanager
 def shown_progress(output: Output, descriptor: int | None) -> Iterator[Progress]:
@@ -103,20 +106,29 @@ def _live() -> Iterator[Progress]:
     columns = (
         TextColumn("{task.description}", markup=False),
         TextColumn("{task.fields[state]}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=None),
         DownloadColumn(),
         TimeRemainingColumn(),
     )
-    with Display(*columns, console=Console(stderr=True), transient=True) as display:
-        yield _rows(display.add_task, display.update)
+    console = Console(stderr=True)
+    with Display(*columns, console=console, transient=True, expand=True) as display:
+        yield _rows(display.add_task, display.update, width=console.width // 2)
 
 
-def _rows(add: Callable[..., int], update: Callable[..., None]) -> Progress:
+def short_name(name: str, width: int) -> str:
+    """Return *name* in *width* characters: a digest cut short, and else the end of the name."""
+    repository, at, digest = name.partition("@sha256:")
+    short = f"{repository}{at}{digest[:DIGEST_LENGTH]}" if at else name
+    return short if len(short) <= width else f"…{short[len(short) - max(width, 2) + 1 :]}"
+
+
+def _rows(add: Callable[..., int], update: Callable[..., None], *, width: int) -> Progress:
     tasks: dict[str, int] = {}
 
     def show(event: Event) -> None:
         if event.image not in tasks:
-            tasks[event.image] = add(printable(event.image), total=None, state="")
+            name = short_name(printable(event.image), width)
+            tasks[event.image] = add(name, total=None, state="")
         total = event.bytes_total or (1 if event.state in FINAL else None)
         done = total if event.state in FINAL else event.bytes
         update(tasks[event.image], state=event.state.value, total=total, completed=done)
