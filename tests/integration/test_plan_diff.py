@@ -261,6 +261,22 @@ def test_a_mere_plan_says_what_it_cannot_know_and_which_option_finds_out(system,
     assert (plan["difference"], plan["fetched"], plan["bound_images"]) == (None, None, [])
 
 
+def test_what_was_downloaded_is_planned_without_its_source(os_image, install, tmp_path):
+    followed = os_image(1)
+    system = install(followed)
+    followed.rename(tmp_path / "old")
+    make_os(followed, 2)
+    system.run("upgrade", "--download-only")
+    followed.rename(tmp_path / "gone")
+    for option in ("--from-downloaded", "--offline"):
+        plan = system.run("upgrade", option, "--plan", "--json").json["plan"]
+        assert (plan["bytes"], plan["bound_images"]) == (0, [])
+        plan = system.run("upgrade", option, "--plan", "--diff", "--json").json["plan"]
+        assert plan["difference"]["new"]["version"] == "2"
+        assert plan["fetched"] == []
+    assert system.versions() == ["1"]
+
+
 @pytest.mark.parametrize("verb", ["upgrade", "switch", "deploy"])
 def test_a_difference_without_a_plan_is_refused(system, os_image, verb):
     before = system.snapshot(), objects(system.repo)
