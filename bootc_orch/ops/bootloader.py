@@ -17,6 +17,7 @@ from bootc_orch.model.bootloader import Bootloader
 from bootc_orch.ops.new_root import CommitTree
 from bootc_orch.tools import bootctl, bootupctl, grub
 from bootc_orch.tools.mounts import is_mount_point, place_of
+from bootc_orch.tools.ostree import ostree_version
 from bootc_orch.tools.ostree_admin import require
 
 # Since then the kernels in boot entries are named as they are found from the root filesystem.
@@ -176,6 +177,25 @@ def _require_readable_entries(root: Path) -> None:
         )
     if boot == "/boot":
         require(BOOTPREFIX_SINCE, "a boot loader that reads /boot on the root filesystem")
+
+
+def doubt_of_entries(root: Path) -> str | None:
+    """Say why what boots *root* may not find the kernels that its boot entries name.
+
+    Nothing can be put right afterwards: ostree writes the entries anew whenever it deploys, also at
+    shutdown, when nobody else looks.
+
+    Returns:
+        A sentence, or None where they are found by every boot loader that reads them.
+    """
+    if ostree_version() >= BOOTPREFIX_SINCE or place_of(root / "boot").path == "/":
+        return None
+    return (
+        f"ostree {'.'.join(map(str, ostree_version()))} knows no sysroot.bootprefix, so boot "
+        "entries name the kernel /ostree/… although it is at /boot/ostree/… of this filesystem: a "
+        "boot loader that reads the entries as they are, such as GRUB with blscfg, does not find "
+        "it.  Mount a filesystem of its own at boot, or install with ostree 2023.2 or newer."
+    )
 
 
 def _entries(root: Path) -> str:

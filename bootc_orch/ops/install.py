@@ -18,6 +18,7 @@ from bootc_orch.ops.boot_files import find_boot_files, require_boot_space
 from bootc_orch.ops.bootloader import (
     LoaderPlan,
     apply_bootloader,
+    doubt_of_entries,
     plan_bootloader,
     require_boot_filesystem,
     require_payload,
@@ -106,6 +107,8 @@ def install(
     check_root(request)
     loader = require_installable(request)
     mounts = host_kargs(request)
+    if doubt := doubt_of_entries(request.root):
+        progress.warning(doubt)
     sysroot = prepare_root(request)
     with locked(sysroot.repo_path, exclusive=True, timeout=options.lock_timeout):
         pulled = pull(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import jsonschema
 import pytest
 from support.cli import UNPRIVILEGED, bootc_orch
 from support.host import KERNEL, System, make_os
+from support.injection import small_filesystem
+from support.registry import Registry
 
 from bootc_orch.tools.ostree import ostree_version
 from bootc_orch.tools.ostree_admin import SET_DEFAULT_SINCE
@@ -36,6 +39,28 @@ def system(tmp_path: Path, os_image: MakeOs) -> Iterator[System]:
     installed = System.installed(tmp_path / "sysroot", os_image(), "--karg", "quiet")
     yield installed
     installed.release()
+
+
+def test_boot_entries_that_a_boot_loader_may_not_follow_are_warned_of(tmp_path, os_image):
+    """An ostree before 2023.2 leaves out ``/boot``, whatever the repository is told."""
+    argv = (
+        "--source-imgref", os_image(), "--root-mount-spec", "LABEL=root", "--bound-images", "skip",
+        "--skip-finalize",
+    )  # fmt: skip
+    with small_filesystem(tmp_path / "a", 48) as root, small_filesystem(tmp_path / "b", 16) as boot:
+        result = bootc_orch("install", "to-filesystem", root, *argv)
+        [entry] = System(root).boot_entries()
+        prefixed = "\nlinux /boot/ostree/" in entry
+        assert prefixed == (ostree_version() >= (2023, 2))
+        assert ("knows no sysroot.bootprefix" in result.stderr) == (not prefixed)
+        System(root).release()
+        second = tmp_path / "second"
+        (second / "boot").mkdir(parents=True)
+        own_boot = ("sh", "-c", f'mount --bind {boot} {second}/boot && exec "$@"', "sh")
+        prefix = ("unshare", "--mount", "--propagation", "private", *own_boot)
+        result = bootc_orch("install", "to-filesystem", second, *argv, prefix=prefix)
+        assert "bootprefix" not in result.stderr
+        System(second).release()
 
 
 def test_an_installed_sysroot_is_laid_out_as_bootcs(system, os_image):
@@ -471,6 +496,44 @@ def test_download_only_fetches_all_and_stages_nothing_where_nothing_is_booted(tm
         assert system.versions() == ["2", "1"]
     finally:
         system.release()
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_what_was_downloaded_is_staged_with_the_app_images_of_then(tmp_path, registry, reachable):
+    """Also where an app image has moved on since, or its registry is gone."""
+    unit = f"[Image]\nImage={registry.name('app')}\nTLSVerify=false\n".encode()
+    apps = {
+        "files": {"usr/share/containers/systemd/app.image": unit},
+        "links": {
+            "usr/lib/bootc/bound-images.d/app.image": "/usr/share/containers/systemd/app.image"
+        },
+    }
+    layout = tmp_path / "followed"
+    system = System.installed(tmp_path / "sysroot", make_os(layout, 1))
+    try:
+        layout.rename(tmp_path / "old")
+        make_os(layout, 2, **apps)
+        registry.push(make_os(tmp_path / "app-1", 1), "app")
+        then = _digest(registry)
+        system.run("upgrade", "--download-only")
+        registry.push(make_os(tmp_path / "app-2", 2), "app")
+        assert _digest(registry) != then
+        if not reachable:
+            shutil.rmtree(registry.directory / "storage")
+        asked = len(registry.requests())
+        system.run("upgrade", "--from-downloaded", "--retries", "0")
+        assert len(registry.requests()) == asked
+        [app] = system.entries()[0]["boundImages"]
+        assert app["imageDigest"] == then
+    finally:
+        system.release()
+
+
+def _digest(registry: Registry) -> str:
+    command = ["skopeo", "inspect", "--tls-verify=false", "--format={{.Digest}}"]
+    return subprocess.check_output(
+        [*command, f"docker://{registry.name('app')}"], text=True
+    ).strip()
 
 
 def test_a_plan_tells_bytes_and_space_and_changes_nothing(system, os_image):
