@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -88,9 +89,11 @@ def report(error: BaseException, *, partial: Mapping[str, Any] | None = None) ->
         return OrchError.exit_code  # a help text that was cut off, and nobody to tell; as rich does
     problem = as_orch_error(error)
     status = 128 + _signal_of(error) if isinstance(error, KeyboardInterrupt) else problem.exit_code
-    output.complain(render(problem))
+    with suppress(OSError):  # a stream that cannot be written cannot be told of that either
+        output.complain(render(problem))
     if output.mode.json:
-        output.say_document({**(partial or {}), "error": to_json(problem, status=status)})
+        with suppress(OSError):
+            output.say_document({**(partial or {}), "error": to_json(problem, status=status)})
     return status
 
 

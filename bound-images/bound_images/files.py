@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bound_images.errors import BoundImagesError, ReadOnlyError, SpaceError, StorageIOError
 
-_NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 REFUSED = (1, 13, 30)  # EPERM, EACCES, EROFS
 
 
@@ -40,7 +40,7 @@ def write_error(error: OSError, path: Path) -> BoundImagesError:
     """Return the error for *path*, or the file that *error* names, that cannot be written."""
     where = str(error.filename or path)
     text = f"{where} cannot be written: {error.strerror}."
-    if error.errno in _NO_SPACE:
+    if error.errno in NO_SPACE:
         return SpaceError(text, path=where, hint="Free some space.")
     if error.errno in REFUSED:
         return ReadOnlyError(text, path=where, hint="Run as root, where it can be written.")

@@ -132,6 +132,21 @@ def test_closed_standard_streams_are_survived(world):
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("redirection", "argv", "status"),
+    [
+        pytest.param(">/dev/full", ["--version"], 73, id="result"),
+        pytest.param(">/dev/full", ["list", "--root", "/nope", "--json"], 66, id="error-as-json"),
+        pytest.param("2>/dev/full", ["list", "--root", "/nope"], 66, id="error"),
+    ],
+)
+def test_a_stream_that_cannot_be_written_is_an_error_and_no_traceback(redirection, argv, status):
+    done = bound_images(*argv, prefix=["sh", "-c", f'exec "$@" {redirection}', "sh"])
+    assert done.returncode == status
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "internal error" not in done.stdout + done.stderr
+
+
 def test_a_name_that_is_no_text_is_printed_all_the_same(world):
     link = world.root / "usr/lib/bootc/bound-images.d" / os.fsdecode(b"\xff.image")
     link.symlink_to("/usr/share/containers/systemd/a.image")

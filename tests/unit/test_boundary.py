@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -278,6 +279,23 @@ def test_only_a_reader_that_goes_away_is_no_error_p05(reads, told):
     if reads:
         os.close(reader)
     assert (done.returncode, b"internal error" in done.stderr) == (1, told)
+
+
+@pytest.mark.parametrize(
+    ("argv", "full", "status"),
+    [
+        pytest.param(("--help",), "stdout", 73, id="text"),
+        pytest.param(("image", "list", "--repo", "/nope", "--json"), "stdout", 66, id="json"),
+        pytest.param(("image", "list", "--repo", "/nope"), "stderr", 66, id="error"),
+    ],
+)
+def test_a_stream_that_cannot_be_written_is_an_error_and_no_traceback(argv, full, status):
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with Path("/dev/full").open("wb") as device:
+        done = bootc_orch(*argv, **{**streams, full: device})
+    assert done.returncode == status
+    assert b"Traceback" not in (done.stdout or b"") + (done.stderr or b"")
+    assert b"internal error" not in (done.stderr or b"")
 
 
 def test_closed_descriptors_are_opened_before_a_file_can_take_their_place_p26():

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 
 from bound_images.cli.session import SESSION
 from bound_images.errors import BoundImagesError, InternalError, UsageError, exit_status
+from bound_images.files import NO_SPACE, write_error
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,8 @@ def _as_ours(error: Exception) -> BoundImagesError:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "bound-images"
         return UsageError(_message(error), hint=f"See {command} --help.")
+    if isinstance(error, OSError) and error.filename is None and error.errno in NO_SPACE:
+        return write_error(error, Path("output"))
     return InternalError(error)
 
 

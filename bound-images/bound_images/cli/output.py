@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -68,10 +69,12 @@ class Output:
         raise typer.Exit(exit_status(error)) from error
 
     def error(self, error: BoundImagesError) -> None:
-        """Show a failure."""
+        """Show a failure, as far as there is somewhere to write it to."""
+        with suppress(OSError):
+            sys.stderr.write(f"{render(error)}\n")
         if self.as_json:
-            self._write_json({"version": VERSION, **_failure(error)})
-        sys.stderr.write(f"{render(error)}\n")
+            with suppress(OSError):
+                self._write_json({"version": VERSION, **_failure(error)})
 
     def _write_json(self, document: dict[str, object]) -> None:
         sys.stdout.write(json.dumps(document, ensure_ascii=True) + "\n")
