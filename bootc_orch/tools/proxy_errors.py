@@ -24,6 +24,8 @@ from bootc_orch.errors import (
 
 MAX_SHOWN = 2000
 RETRYABLE = "retryable"
+# What a subject that is no name begins with.
+_WORDS = ("Layer ", "The ")
 
 
 class ProxyError(OrchError):
@@ -39,7 +41,8 @@ class Rule:
     Attributes:
         pattern: Matches anywhere in skopeo's words, whatever the case.
         error: The class to raise.
-        summary: One sentence; ``{subject}`` is the image or the layer.
+        summary: One sentence; ``{subject}`` is the image or the layer where it begins with that,
+            ``{inner}`` where it does not.
         hint: What the reader can do about it, or None.
     """
 
@@ -61,14 +64,14 @@ def _status(codes: str) -> str:
 RULES = (
     _rule(
         PolicyError,
-        "There is no signature policy to check {subject} against.",
+        "There is no signature policy to check {inner} against.",
         r"policy\.json: no such file",
         r"no policy\.json",
         hint="Write /etc/containers/policy.json: containers-policy.json(5).",
     ),
     _rule(
         PolicyError,
-        "The signature policy forbids {subject}.",
+        "The signature policy forbids {inner}.",
         r"image rejected",
         r"rejected by policy",
         r"signature was required",
@@ -78,20 +81,26 @@ RULES = (
     ),
     _rule(
         PolicyError,
-        "The registry of {subject} is not trusted.",
+        "The registry of {inner} is not trusted.",
         r"x509:",
         r"tls: (?!handshake timeout)",
         r"certificate (?:signed|has expired|is not valid|verify)",
         r"server gave HTTP response to HTTPS client",
-        r"unsupported protocol scheme",
         hint=(
             "Name the directory of its certificates with --cert-dir; "
             "--insecure-skip-tls-verification trusts whoever answers."
         ),
     ),
     _rule(
+        PolicyError,
+        "The registry of {inner} refers to a place that is not followed: it is neither http nor "
+        "https.",
+        r"unsupported protocol scheme",
+        hint="Ask who runs the registry, or take the image from another.",
+    ),
+    _rule(
         MismatchError,
-        "What was received for {subject} is not what was promised.",
+        "What was received for {inner} is not what was promised.",
         r"corrupted blob",
         r"expected -?\d+ bytes in blob, got",
         r"does not match (?:provided |expected |the )?(?:manifest |config )?digest",
@@ -101,13 +110,13 @@ RULES = (
     ),
     _rule(
         TransientError,
-        "The registry of {subject} asks to be left alone for a while.",
+        "The registry of {inner} asks to be left alone for a while.",
         r"too ?many ?requests",
         _status("429"),
     ),
     _rule(
         AuthError,
-        "The registry refuses access to {subject}.",
+        "The registry refuses access to {inner}.",
         r"unauthorized",
         r"authentication required",
         r"unable to retrieve auth token",
@@ -125,7 +134,7 @@ RULES = (
     ),
     _rule(
         LimitError,
-        "A document of {subject} is too large.",
+        "A document of {inner} is too large.",
         r"exceeded maximum allowed size",
         r"exceeds? (?:the )?maximum",
     ),
@@ -156,8 +165,8 @@ RULES = (
         r"unknown transport",
         r"must be lowercase",
     ),
-    _rule(SpaceError, "There is no space to fetch {subject}.", r"no space left", r"quota exceeded"),
-    _rule(StorageIOError, "Reading {subject} failed.", r"input/output error"),
+    _rule(SpaceError, "There is no space to fetch {inner}.", r"no space left", r"quota exceeded"),
+    _rule(StorageIOError, "Reading {inner} failed.", r"input/output error"),
     _rule(
         TransientError,
         "{subject} cannot be reached at the moment.",
@@ -231,5 +240,14 @@ def classify(text: str, *, subject: str, code: str = "") -> OrchError:
         return TransientError(f"{subject} cannot be reached at the moment.", details=details)
     for rule in RULES:
         if rule.pattern.search(text):
-            return rule.error(rule.summary.format(subject=subject), details=details, hint=rule.hint)
-    return ProxyError(f"skopeo could not read {subject}.", details=details)
+            return rule.error(
+                rule.summary.format(subject=subject, inner=inner(subject)),
+                details=details,
+                hint=rule.hint,
+            )
+    return ProxyError(f"skopeo could not read {inner(subject)}.", details=details)
+
+
+def inner(subject: str) -> str:
+    """Return *subject*, fit to begin a sentence, as it stands within one; a name stays."""
+    return subject[0].lower() + subject[1:] if subject.startswith(_WORDS) else subject

@@ -14,7 +14,7 @@ from typing import Any
 from bootc_orch.errors import LimitError, TransientError
 from bootc_orch.model.manifest import MAX_DOCUMENT_BYTES
 from bootc_orch.tools.proxy_channel import Channel, Reply
-from bootc_orch.tools.proxy_errors import MAX_SHOWN, ProxyError, classify
+from bootc_orch.tools.proxy_errors import MAX_SHOWN, ProxyError, classify, inner
 from bootc_orch.tools.proxy_replies import check_size
 from bootc_orch.tools.proxy_stream import BlobStream
 from bootc_orch.tools.proxy_timers import Timers
@@ -90,7 +90,7 @@ def raw_pipe(
     def conclude() -> None:
         _raise_verdict(_read_all(verdict, MAX_SHOWN * 4), question.subject)
         if stream.count != size and channel.has_ended():
-            raise TransientError(f"skopeo ended within {question.subject}.")
+            raise TransientError(f"skopeo ended within {inner(question.subject)}.")
 
     data, errors = reply.descriptors
     verdict = BlobStream(
@@ -142,4 +142,4 @@ def _raise_verdict(data: bytes | None, subject: str) -> None:
             code = rest.get("code")
             raise classify(message, subject=subject, code=code if isinstance(code, str) else "")
         case _:
-            raise ProxyError(f"skopeo's verdict on {subject} is unreadable.")
+            raise ProxyError(f"skopeo's verdict on {inner(subject)} is unreadable.")

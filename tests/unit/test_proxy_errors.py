@@ -12,7 +12,7 @@ from bootc_orch.errors import (
     TransientError,
     UsageError,
 )
-from bootc_orch.tools.proxy_errors import MAX_SHOWN, ProxyError, classify
+from bootc_orch.tools.proxy_errors import MAX_SHOWN, RULES, ProxyError, classify
 
 PING = 'pinging container registry 127.0.0.1:1: Get "https://127.0.0.1:1/v2/": '
 
@@ -67,6 +67,7 @@ PING = 'pinging container registry 127.0.0.1:1: Get "https://127.0.0.1:1/v2/": '
         (f"{PING}x509: certificate signed by unknown authority", PolicyError),
         (f"{PING}tls: failed to verify certificate: x509: certificate has expired", PolicyError),
         (f"{PING}http: server gave HTTP response to HTTPS client", PolicyError),
+        ('fetching blob: Get "file:///x": unsupported protocol scheme "file"', PolicyError),
         ("Source image rejected: Running image docker://x is rejected by policy.", PolicyError),
         ("A signature was required, but no signature exists", PolicyError),
         ("open /etc/containers/policy.json: no such file or directory", PolicyError),
@@ -111,3 +112,33 @@ def test_long_words_are_cut():
 def test_who_is_refused_or_mistrusted_is_told_what_to_do():
     assert "--authfile" in (classify("unauthorized", subject="x").hint or "")
     assert "--cert-dir" in (classify("x509: no", subject="x").hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "summary"),
+    [
+        ("x509: no", "Layer sha256:00", "The registry of layer sha256:00 is not trusted."),
+        ("x509: no", "docker://A b/x", "The registry of docker://A b/x is not trusted."),
+        ("blob unknown", "Layer sha256:00", "Layer sha256:00 was not found."),
+        ("no space left", "Layer sha256:00", "There is no space to fetch layer sha256:00."),
+        ("new words", "The proxy", "skopeo could not read the proxy."),
+        (
+            'Get "file:///x": unsupported protocol scheme "file"', "Layer sha256:00",
+            "The registry of layer sha256:00 refers to a place that is not followed: it is neither "
+            "http nor https.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_summary_is_a_sentence_whatever_it_is_about(text, subject, summary):
+    assert classify(text, subject=subject).summary == summary
+
+
+def test_a_place_that_is_not_followed_is_no_matter_of_certificates():
+    found = classify('Get "file:///x": unsupported protocol scheme "file"', subject="x")
+    assert "cert" not in (found.hint or "")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.summary)
+def test_each_summary_names_its_subject_as_it_stands_there(rule):
+    assert ("{subject}" in rule.summary) == rule.summary.startswith("{subject}")
+    assert "{subject}" in rule.summary or "{inner}" in rule.summary
