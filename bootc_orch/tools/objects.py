@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -240,20 +241,28 @@ class Objects:
             pending.extend(child for _, child, _ in tree.dirs)
 
     def content_size(self, checksum: str) -> int:
-        """The length in bytes of a file's content; what a link counts depends on the mode.
+        """The length in bytes of a file's content; nothing for a symbolic link, in every mode.
 
         Raises:
-            StoreDamagedError: the object is missing.
+            StoreDamagedError: the object is missing or damaged.
         """
         path = self.content_path(checksum)
         try:
             if self.mode is not RepoMode.ARCHIVE:
-                return path.lstat().st_size
+                status = path.lstat()
+                return 0 if self._is_link(path, status.st_mode) else status.st_size
             with path.open("rb") as file:
                 head = file.read(_ARCHIVE_SIZE_OFFSET + 8)
         except OSError as error:
             raise damage_or_io(error, path) from error
         return int.from_bytes(head[_ARCHIVE_SIZE_OFFSET:], "big")
+
+    def _is_link(self, path: Path, mode: int) -> bool:
+        """Say whether a content object is a symbolic link; ``bare-user`` keeps those in files."""
+        if self.mode is not RepoMode.BARE_USER:
+            return stat.S_ISLNK(mode)
+        meta = _decoded(Dirmeta.decode, os.getxattr(path, "user.ostreemeta"), path.name)
+        return stat.S_ISLNK(meta.mode)
 
     def stored(self) -> Iterator[tuple[str, int]]:
         """Yield each object file, named ``CHECKSUM.TYPE``, with its length on disk."""

@@ -153,6 +153,23 @@ def test_explain_names_what_keeps_a_thing_alive(bootcs, target, kind, keepers):
     assert f"kept by image {keepers[0]}" in bootc_orch("explain", "--repo", bootcs, target).stdout
 
 
+@pytest.mark.parametrize("mode", ["bare-user", "archive"])
+def test_a_layer_is_as_large_in_every_mode(bootcs, tmp_path, mode):
+    """A symbolic link has no content, whatever a mode writes for it."""
+    target = init_repo(tmp_path / "copy", mode)
+    source = f"ostree-unverified-image:{MULTI}"
+    bootc_orch("image", "copy", "--src-repo", bootcs, "--dest-repo", target, source)
+    sizes = [
+        {
+            layer["digest"]: layer["size"]
+            for layer in bootc_orch("layers", "--repo", repo, "--json").json["layers"]
+            if MULTI in layer["images"]
+        }
+        for repo in (bootcs, target)
+    ]
+    assert sizes[0] == sizes[1]
+
+
 def test_a_removed_image_takes_its_own_layers_and_objects_with_it(bootcs):
     before = refs(bootcs)
     result = bootc_orch("image", "remove", "--repo", bootcs, MULTI)
