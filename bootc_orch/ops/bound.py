@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -243,19 +243,26 @@ def problems(sysroot: Sysroot, deployment: Deployment) -> tuple[tuple[str, str],
     )
 
 
-def collect(sysroot: Sysroot, progress: Progress) -> None:
-    """Remove app images that no deployment needs.
+def collect(sysroot: Sysroot, progress: Progress, *, downloaded: Collection[str] = ()) -> None:
+    """Remove app images that neither a deployment needs nor one that is still to be made.
+
+    Args:
+        sysroot: Where the store is.
+        progress: Told of how many there were.
+        downloaded: The commits of OS images that are stored to be deployed later.
 
     Raises:
         OrchError: what a deployment needs cannot be told; nothing was removed.
     """
     if not sysroot.store_path.is_dir():
         return
-    from bound_images import prune
+    from bound_images import default_lock, prune
 
     roots = [one.path for one in sysroot.deployments().all]
+    records = default_lock(sysroot.store_path, "any").parent
+    kept = [path for commit in downloaded for path in sorted(records.glob(f"{commit}.*.json"))]
     with _translated():
-        plan = prune(sysroot.store_path, keep_roots=roots)
+        plan = prune(sysroot.store_path, keep_roots=roots, keep_locks=kept)
     if plan.remove:
         progress.message(f"Pruned bound images: {len(plan.remove)}")
 

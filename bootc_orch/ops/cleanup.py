@@ -6,6 +6,7 @@ import logging
 
 from bootc_orch.errors import NotFoundError, OrchError
 from bootc_orch.model.deployment import Deployment
+from bootc_orch.model.refs import IMAGE_PREFIX
 from bootc_orch.ops import bound, prune
 from bootc_orch.ops.base_refs import apply_base_refs, plan_base_refs
 from bootc_orch.ops.next_boot import announce_next_boot
@@ -36,7 +37,9 @@ def collect(sysroot: Sysroot, progress: Progress) -> None:
             f"Pruned images: {len(undeployed.refs)} (layers: {len(swept.layers)}, "
             f"objsize: {swept.pruned.freed or '0 bytes'})"
         )
-    bound.collect(sysroot, progress)
+    stored = set(repo.scan_refs(IMAGE_PREFIX).commits.values())
+    downloaded = stored - {one.checksum for one in deployments}
+    bound.collect(sysroot, progress, downloaded=sorted(downloaded))
 
 
 def collect_or_warn(sysroot: Sysroot, progress: Progress) -> None:

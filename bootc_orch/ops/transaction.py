@@ -99,7 +99,7 @@ def run_transaction(
             if root is not None:
                 progress.step(Step.BOUND_IMAGES)
             name = bound.next_name(sysroot, request.options.stateroot, pulled.commit)
-            apps = bound.prepare(root, sysroot, name, options.bound, progress)
+            apps = bound.prepare(root, sysroot, name, bound_options(wanted, options), progress)
             _check(sysroot, repo, pulled, wanted, options, root)
         if wanted.download_only and not request.options.locked:
             return Result(Outcome.DOWNLOADED, wanted.target, image)
@@ -130,6 +130,11 @@ def fetch(
 def needs_stored(wanted: Wanted, options: TransactionOptions) -> bool:
     """Say whether nothing may be fetched: what is stored is taken, whatever its source has."""
     return wanted.from_downloaded or options.pull.offline
+
+
+def bound_options(wanted: Wanted, options: TransactionOptions) -> bound.BoundOptions:
+    """Return how app images are brought in: anew, or those of when the OS image was downloaded."""
+    return replace(options.bound, offline=needs_stored(wanted, options))
 
 
 def _stored(repo: Repo, wanted: Wanted) -> PullResult:

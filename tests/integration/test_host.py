@@ -520,6 +520,7 @@ def test_what_was_downloaded_is_staged_with_the_app_images_of_then(tmp_path, reg
         assert _digest(registry) != then
         if not reachable:
             shutil.rmtree(registry.directory / "storage")
+        system.run("cleanup")
         asked = len(registry.requests())
         system.run("upgrade", "--from-downloaded", "--retries", "0")
         assert len(registry.requests()) == asked
