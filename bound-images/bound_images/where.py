@@ -15,8 +15,12 @@ from bound_images.rootfs import Root
 
 # The link in the image, and what it leads to on an ostree host.
 STORE_LINK = PurePosixPath("/usr/lib/bootc/storage")
-# What containers/storage makes first, behind the name of its driver.
-STORE_SUFFIXES = ("-images", "-layers", "-containers")
+# What podman and containers/storage make in a store, some of it behind the name of the driver; one
+# that was cut off while it was made has only the first of these.
+STORE_SUFFIXES = (
+    "-images", "-layers", "-containers", "storage.lock", "userns.lock", "libpod", "mounts",
+    "overlay", "db.sql", "defaultNetworkBackend",
+)  # fmt: skip
 _DEPLOYMENT = re.compile(r"[0-9a-f]{64}\.[0-9]+")
 
 
