@@ -7,10 +7,13 @@ line, because the console's is hung up under a writer when its getty starts.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +21,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-OFFSET = 1 << 20
+DISK_MIB = 6144
+FORMAT = {
+    "ext4": ("mkfs.ext4", "-q", "-O", "verity", "-b", "4096", "-L"),
+    "vfat": ("mkfs.vfat", "-F", "32", "-n"),
+}
+FIRMWARE = Path("/usr/share/OVMF")
 BOOT_SECONDS = 900
 PROBE_SECONDS = 10
 END = "SCRIPT-END"
@@ -40,52 +48,136 @@ class MachineError(AssertionError):
     """The machine did not boot, or its script did not come to its end."""
 
 
+class Start(StrEnum):
+    """What starts the kernel: the emulator, by the boot entry, or a boot loader on the disk."""
+
+    DIRECT = "direct"
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A part of a disk.
+
+    Attributes:
+        label: What its filesystem is called.
+        mount: Where it is mounted, below the root.
+        kind: Its type, as sfdisk has it.
+        filesystem: What it is formatted with.
+        start: Where it begins, in MiB.
+        size: How long it is, in MiB.
+    """
+
+    label: str
+    mount: str
+    kind: str
+    filesystem: str
+    start: int
+    size: int
+
+    @property
+    def options(self) -> list[str]:
+        """Where it is in a disk image, for losetup."""
+        return ["--offset", str(self.start << 20), "--sizelimit", str(self.size << 20)]
+
+
+_ONE = (Partition("root", "", "linux", "ext4", 1, 6142),)
+_THREE = (
+    Partition("root", "", "linux", "ext4", 321, 5822),
+    Partition("boot", "boot", "linux", "ext4", 65, 256),
+    Partition("ESP", "boot/efi", "uefi", "vfat", 1, 64),
+)
+LAYOUTS = {
+    Start.DIRECT: ("dos", _ONE),
+    Start.BIOS: ("dos", _ONE),
+    Start.UEFI: ("gpt", _THREE),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk image with one ext4 filesystem, labelled ``root``.
+    """A disk image with a root filesystem, labelled ``root``.
 
     Attributes:
         path: The image file.
+        start: How a machine starts from it.
     """
 
     path: Path
+    start: Start
 
     @classmethod
-    def create(cls, path: Path, *, size_mib: int = 6144) -> Disk:
+    def create(cls, path: Path, start: Start = Start.DIRECT) -> Disk:
         with path.open("wb") as stream:
-            stream.truncate(size_mib << 20)
-        subprocess.run(
-            ["sfdisk", "--quiet", path], input=b"start=2048, type=83, bootable\n", check=True
-        )
-        subprocess.run(
-            [
-                "mkfs.ext4", "-q", "-F", "-L", "root", "-O", "verity", "-E", f"offset={OFFSET}",
-                "-b", "4096", path, str((size_mib - 1) << 8),
-            ],
-            check=True,
-        )  # fmt: skip
-        return cls(path)
+            stream.truncate(DISK_MIB << 20)
+        label, partitions = LAYOUTS[start]
+        table = [f"label: {label}"]
+        table += [
+            f"start={one.start}MiB, size={one.size}MiB, type={one.kind}" for one in partitions
+        ]
+        subprocess.run(["sfdisk", "--quiet", path], input="\n".join(table).encode(), check=True)
+        disk = cls(path, start)
+        for one in partitions:
+            with disk.device(*one.options) as device:
+                command = [*FORMAT[one.filesystem], one.label, device]
+                subprocess.run(command, check=True, capture_output=True)
+        return disk
+
+    @contextmanager
+    def device(self, *options: str) -> Iterator[str]:
+        """Show the disk, or the part of it that *options* choose, as a block device."""
+        command = ["losetup", "--find", "--show", *options, self.path]
+        name = subprocess.check_output(command, text=True).strip()
+        try:
+            yield name
+        finally:
+            subprocess.run(["losetup", "--detach", name], check=True)
 
     @contextmanager
     def mounted(self) -> Iterator[Path]:
-        """Mount the filesystem while the block runs."""
-        with tempfile.TemporaryDirectory(prefix="disk-") as directory:
-            subprocess.run(
-                ["mount", "-o", f"loop,offset={OFFSET}", self.path, directory], check=True
-            )
-            try:
-                yield Path(directory)
-            finally:
-                subprocess.run(["umount", directory], check=True)
+        """Mount the filesystems while the block runs."""
+        with tempfile.TemporaryDirectory(prefix="disk-") as directory, ExitStack() as stack:
+            for one in LAYOUTS[self.start][1]:
+                target = Path(directory) / one.mount
+                target.mkdir(exist_ok=True)
+                device = stack.enter_context(self.device(*one.options))
+                how = _mounted_fat if one.filesystem == "vfat" else _mounted
+                stack.enter_context(how(device, target))
+            yield Path(directory)
 
 
-def boot(
-    disk: Disk, script: str, log: Path, *, images: Path | None = None, extra: Sequence[str] = ()
-) -> str:
+@contextmanager
+def _mounted(device: str, target: Path) -> Iterator[None]:
+    subprocess.run(["mount", device, target], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", target], check=True)
+
+
+@contextmanager
+def _mounted_fat(device: str, target: Path) -> Iterator[None]:
+    """Mount a FAT by the kernel, or by FUSE where the kernel has none."""
+    with ExitStack() as stack:
+        kernel = ["mount", "-t", "vfat", device, target]
+        if subprocess.run(kernel, capture_output=True, check=False).returncode:
+            command = ["fusefat", "-f", "-o", f"rw+,fsname={device}", device, target]
+            silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            process = stack.enter_context(subprocess.Popen(command, **silent))
+            while not os.path.ismount(target):
+                assert process.poll() is None, "fusefat has ended"
+                time.sleep(0.1)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", target], check=True)
+
+
+def boot(disk: Disk, script: str, log: Path, *, images: Path | None = None) -> str:
     """Boot the default entry of *disk*, run *script* in it, and return what it printed.
 
-    The kernel is started directly with what the boot entry names, so the test depends on the entry
-    and not on a boot loader.
+    Where the disk has no boot loader, the kernel is started directly with what the entry says.
 
     Raises:
         MachineError: the end of the script was not reached in time; the console's end is in it.
@@ -100,12 +192,12 @@ def boot(
             "qemu-system-x86_64", *accelerator(kernel), "-m", "2048", "-smp", "1",
             "-display", "none", "-no-reboot", "-nic", "none", "-monitor", "none",
             "-serial", f"file:{console}", "-serial", f"file:{output}",
-            "-drive", f"file={disk.path},format=raw,if=virtio,cache=unsafe",
+            "-drive", f"file={disk.path},format=raw,if=none,id=root,cache=unsafe",
+            "-device", "virtio-blk-pci,drive=root,bootindex=1",
             "-drive", f"file={work / 'script'},format=raw,if=none,id=script,readonly=on",
             "-device", "virtio-blk-pci,drive=script,serial=script",
             *_images_drive(images),
-            "-kernel", kernel, "-initrd", initrd,
-            "-append", " ".join([options, "panic=-1", *extra]),
+            *_start(disk, work, ("-kernel", kernel, "-initrd", initrd, "-append", options)),
         ]  # fmt: skip
         _run_machine(command, console)
     printed = output.read_text(errors="replace").replace("\r\n", "\n")
@@ -113,6 +205,17 @@ def boot(
         tail = console.read_text(errors="replace")[-3000:]
         raise MachineError(f"The script did not end.\n{printed[-3000:]}\n--- console\n{tail}")
     return printed.partition(END)[0]
+
+
+def _start(disk: Disk, work: Path, direct: tuple[str | Path, ...]) -> tuple[str | Path, ...]:
+    if disk.start is Start.DIRECT:
+        return direct
+    if disk.start is Start.BIOS:
+        return ()
+    code, variables = FIRMWARE / "OVMF_CODE_4M.fd", work / "variables"
+    shutil.copy(FIRMWARE / "OVMF_VARS_4M.fd", variables)
+    flash = "if=pflash,format=raw"
+    return ("-drive", f"{flash},readonly=on,file={code}", "-drive", f"{flash},file={variables}")
 
 
 @cache

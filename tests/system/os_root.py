@@ -22,9 +22,13 @@ SUITE = "forky"
 PACKAGES = (
     "linux-image-cloud-amd64,dracut,ostree,ostree-boot,systemd,systemd-sysv,udev,dbus,kmod,"
     "e2fsprogs,util-linux,ca-certificates,iproute2,procps,podman,crun,netavark,skopeo,"
+    "grub2-common,grub-pc-bin,grub-efi-amd64-bin,"
     "python3,python3-typer,python3-rich,python3-yaml,python3-tenacity,python3-isal,python3-sh"
 )
-LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/i18n/*")
+LEFT_OUT = (
+    "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/i18n/*",
+    "/usr/lib/grub/*/monolithic/*",
+)  # fmt: skip
 DRIVERS = "virtio_pci virtio_blk ext4 overlay erofs loop"
 COMPOSEFS_CONF = "[composefs]\nenabled = yes\n"
 # Where the directories of a root lead under ostree; made at boot, as /var is the machine's own.
@@ -166,6 +170,8 @@ def _shape(root: Path) -> None:
     for name in ("machine-id", "fstab"):
         (root / "etc" / name).unlink(missing_ok=True)
     (root / "etc/machine-id").touch()
+    # At every boot it writes to /boot, which is read-only.
+    (root / "etc/systemd/system/grub2-common.service").symlink_to("/dev/null")
     (root / "usr/lib/tmpfiles.d/ostree-roots.conf").write_text(TMPFILES)
     store = root / "usr/lib/bootc/storage"
     store.parent.mkdir(parents=True)
