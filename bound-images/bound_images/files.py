@@ -12,8 +12,8 @@ NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 REFUSED = (1, 13, 30)  # EPERM, EACCES, EROFS
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Put *text* into the file at *path*, readable for all; its directory is made if need be.
+def replace_file(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Put *text* into the file at *path*; its directory is made if need be.
 
     Raises:
         SpaceError, ReadOnlyError, StorageIOError: it cannot be written.
@@ -25,7 +25,7 @@ def replace_file(path: Path, text: str) -> None:
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
                 stream.write(text)
                 stream.flush()
-                os.fchmod(stream.fileno(), 0o644)
+                os.fchmod(stream.fileno(), mode)
                 os.fsync(stream.fileno())
             Path(temporary).rename(path)
         except BaseException:

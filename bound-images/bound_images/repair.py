@@ -12,6 +12,8 @@ from bound_images.events import Event, Progress, State
 from bound_images.parallel import Failures, for_each
 from bound_images.plan import Action, PlannedImage, SyncPlan
 from bound_images.store import ImageStore
+from bound_images.storelists import forget, image_ids
+from bound_images.unfinished import clear, was_cut_off
 from bound_images.where import state_directory
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,35 @@ def checked(
     if damaged := {image_id for image_id, is_whole in whole.items() if not is_whole}:
         _remove(damaged, store)
     return SyncPlan(tuple(_next(plan, whole)))
+
+
+def recover(store: ImageStore, *, jobs: int, failures: Failures) -> None:
+    """Remove what a power cut left half done; the caller alone uses the store.
+
+    Every image that nobody vouches for is read back, and stays if it is whole.
+
+    Raises:
+        BoundImagesError: something cannot be removed, or the lists of the store are no lists.
+    """
+    state = state_directory(store.path)
+    if not was_cut_off(state):
+        return
+    logger.warning("The machine went down while %s was changed; looking for damage.", store.path)
+    doubtful = [i for i in image_ids(store.path) if i not in verified.read(state)]
+    whole = for_each(
+        lambda image_id: (image_id, _is_whole(image_id, store)),
+        doubtful,
+        jobs=jobs,
+        failures=failures,
+    )
+    failures.stop("Some images could not be read back.")
+    damaged = {image_id for image_id, is_whole in whole if not is_whole}
+    for image_id in sorted(damaged):
+        logger.warning("The image %s is damaged, and removed.", image_id)
+    forget(store.path, damaged)
+    store.flush()
+    verified.add(state, [image_id for image_id, is_whole in whole if is_whole])
+    clear(state)
 
 
 def _next(plan: SyncPlan, whole: Mapping[str, bool]) -> Iterator[PlannedImage]:

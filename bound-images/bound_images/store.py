@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bound_images.errors import (
     BoundImagesError,
+    CommandError,
     NotFoundError,
     ReadOnlyError,
     SpaceError,
@@ -96,9 +97,13 @@ class ImageStore:
         return version
 
     def images(self) -> tuple[StoredImage, ...]:
-        """Return the images in the store, those without a name included."""
+        """Return the images in the store, those without a name included.
+
+        Raises:
+            StoreDamagedError: podman cannot read the store.
+        """
         arguments = ["images", "--all", "--no-trunc", "--format=json"]
-        return parse_images(self._podman(arguments, what="Listing the store"))
+        return parse_images(self._asked(arguments, what="Listing the store"))
 
     def pull(
         self,
@@ -165,11 +170,15 @@ class ImageStore:
         )
 
     def layers(self, image_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """Return the diff_ids of each image's layers, ``sha256:…``, the lowest first."""
+        """Return the diff_ids of each image's layers, ``sha256:…``, the lowest first.
+
+        Raises:
+            StoreDamagedError: podman cannot read the store.
+        """
         if not image_ids:
             return {}
         arguments = ["image", "inspect", "--format=json", *image_ids]
-        return parse_layers(self._podman(arguments, what="Inspecting the store"))
+        return parse_layers(self._asked(arguments, what="Inspecting the store"))
 
     def read_back(self, image_id: str) -> None:
         """Read every layer of an image and compare its content with its digest.
@@ -202,6 +211,14 @@ class ImageStore:
             sync_file_system(self.path)
         except OSError as error:
             raise StorageIOError(f"{self.path} cannot be flushed: {error.strerror}.") from error
+
+    def _asked(self, arguments: Sequence[Arg], *, what: str) -> str:
+        """Return what podman says of the store; what it cannot read is damaged."""
+        try:
+            return self._podman(arguments, what=what)
+        except (CommandError, NotFoundError) as error:
+            hint = "Run sync: it removes and fetches again what a power cut has damaged."
+            raise StoreDamagedError(error.summary, details=error.details, hint=hint) from error
 
     def _podman(
         self,
@@ -323,6 +340,8 @@ def _create(path: Path, work: Path, spool: Path, runner: Runner) -> None:
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     new.chmod(STORE_MODE)
-    _prepared(new, work, spool, runner).images()
+    made = _prepared(new, work, spool, runner)
+    made.images()
+    made.flush()
     new.rename(path)
     logger.info("Made the store %s.", path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bound_images import record as records
@@ -21,12 +21,13 @@ from bound_images.planner import Planner
 from bound_images.programs import Runner
 from bound_images.quadlet import UnitType
 from bound_images.record import LockedImage, Record
-from bound_images.repair import checked
+from bound_images.repair import checked, recover
 from bound_images.rootfs import Root
 from bound_images.scan import BoundImage, scan
 from bound_images.session import opened
 from bound_images.settings import SyncOptions
 from bound_images.store import ImageStore
+from bound_images.unfinished import unfinished
 from bound_images.where import state_directory
 
 # Bytes from which on fetching a layer twice costs more than waiting for it.
@@ -182,6 +183,7 @@ class _Job:
         with opened(self._root, self._store, self._options, self._runner, create=True) as session:
             images = session.store
             assert images is not None
+            recover(images, jobs=self._options.jobs, failures=self.failures)
             planner = Planner(session, self._options, self._progress, self.failures)
             todo = planner.plan(bound, pinned)
             images.wait()
@@ -196,18 +198,11 @@ class _Job:
     def _brought(self, todo: SyncPlan, images: ImageStore) -> list[PlannedImage]:
         """Have all images of *todo* whole in the store and on the disk; return those that are."""
         images.share = min(self._options.jobs, max(1, len(todo.images)))
-        left = self._checked(todo, images)
-        fetches = any(image.action is Action.FETCH for image in left.images)
-        with (
-            verified.unfinished(state_directory(self._store))
-            if fetches
-            else nullcontext(enter_result=False) as was_cut_off
-        ):
-            done = self._fetched(left, images)
-            if was_cut_off:
-                self._fetched(self._checked(_in_doubt(done), images), images)
+        changes = any(image.action is not Action.KEEP for image in todo.images)
+        with unfinished(state_directory(self._store)) if changes else nullcontext():
+            done = self._fetched(self._checked(todo, images), images)
             label_store(self._store, self._root)
-            if any(image.action is not Action.KEEP for image in todo.images):
+            if changes:
                 images.flush()
         return done
 
@@ -244,15 +239,6 @@ def bound_images_of(root: Root, failures: Failures) -> tuple[BoundImage, ...]:
     failures.add(*found.errors)
     failures.stop("Some definitions cannot be read.")
     return found.images
-
-
-def _in_doubt(done: Sequence[PlannedImage]) -> SyncPlan:
-    """Return the plan to read back what was fetched on top of what a power cut may have left.
-
-    podman takes a layer that is listed for whole, and does not fetch it again.
-    """
-    fetched = [image for image in done if image.action is Action.FETCH]
-    return SyncPlan(tuple(replace(image, action=Action.CHECK) for image in fetched))
 
 
 def _large_layers(image: PlannedImage) -> set[str]:

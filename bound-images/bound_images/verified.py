@@ -7,15 +7,13 @@ the store and not here may be what a power cut left of it, and is read back befo
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 
 from bound_images.errors import StorageIOError
 from bound_images.files import replace_file
 
 FILE_NAME = "verified"
-MARK_NAME = "unfinished"
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -47,27 +45,6 @@ def remove(state: Path, image_ids: Collection[str]) -> None:
     known = read(state)
     if not known.isdisjoint(image_ids):
         _write(state, known.difference(image_ids))
-
-
-@contextmanager
-def unfinished(state: Path) -> Iterator[bool]:
-    """Leave a mark in *state* while the block fetches; yield whether one was left before.
-
-    The block flushes the store at its end.  A mark that stays says that the machine may have gone
-    down with layers listed whose content never reached the disk.
-
-    Raises:
-        StorageIOError: the mark cannot be written or removed.
-    """
-    mark = state / MARK_NAME
-    was_left = mark.exists()
-    if not was_left:
-        replace_file(mark, "")
-    yield was_left
-    try:
-        mark.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageIOError(f"{mark} cannot be removed: {error.strerror}.") from error
 
 
 def _write(state: Path, image_ids: Collection[str]) -> None:

@@ -218,6 +218,8 @@ def cut_power(path):
     os.close(descriptor)
     subprocess.run(["umount", "-l", path], check=True)
     subprocess.run(["mount", "-o", "loop", path.with_suffix(".img"), path], check=True)
+    for mark in path.rglob("unfinished"):
+        mark.write_text("a boot before this one\n")
 
 
 def test_what_sync_said_was_done_survives_a_power_cut(world, layout, registry, tmp_path):
@@ -231,29 +233,77 @@ def test_what_sync_said_was_done_survives_a_power_cut(world, layout, registry, t
         world.run("verify", *where)
 
 
-@pytest.mark.parametrize("delay", [0.6, 1.0, 1.4])
+@pytest.fixture(scope="session")
+def usual_seconds():
+    """How long the sync of one test takes, once a first one was timed."""
+    return []
+
+
+@pytest.mark.parametrize("part", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1])
 def test_after_a_power_cut_in_mid_pull_the_next_sync_converges(
-    world, layout, registry, tmp_path, delay
+    world, layout, registry, tmp_path, part, usual_seconds
 ):
+    whole = layout.image(layer({"whole": os.urandom(50_000)}), message="whole")
     image = layout.image(
         *[layer({f"{k}-{n}": os.urandom(50_000) for n in range(40)}) for k in range(4)]
     )
-    world.bind_image("cut", registry.push(layout, image, f"app/cut-{int(delay * 10)}"))
     with small_file_system(tmp_path / "disk", megabytes=64) as disk:
         where = ("--store", disk / "bootc/storage")
+        world.bind_image("whole", registry.push(layout, whole, "app/whole", tag=str(part)))
+        world.run("sync", *where)
+        world.bind_image("cut", registry.push(layout, image, "app/cut", tag=str(part)))
+        if not usual_seconds:
+            began = time.monotonic()
+            world.run("sync", "--store", tmp_path / "other/storage")
+            usual_seconds.append(time.monotonic() - began)
         running = start(world, *where)
+        time.sleep(usual_seconds[0] * part)
+        started = children(running)
+        running.kill()
+        finish(running)
+        wait_until(lambda: none_left(started))
+        cut_power(disk)
+        fetched = registry.fetched(layout_layer(layout, whole))
+        world.run("sync", *where)
+        world.run("verify", *where)
+        assert registry.fetched(layout_layer(layout, whole)) == fetched
+        assert not list(disk.rglob("unfinished"))
+
+
+def layout_layer(layout, image):
+    """Return the digest of the topmost layer of *image*."""
+    return json.loads(layout.data(image))["layers"][-1]["digest"]
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.1])
+def test_a_power_cut_while_images_are_removed_leaves_a_store_that_can_be_filled(
+    world, layout, registry, tmp_path, delay
+):
+    kept, gone = (layout.image(layer({n: os.urandom(9999)}), message=n) for n in ("a", "b"))
+    with small_file_system(tmp_path / "disk", megabytes=64) as disk:
+        where = ("--store", disk / "bootc/storage")
+        world.bind_image("kept", registry.push(layout, kept, "app/kept"))
+        world.bind_image("gone", registry.push(layout, gone, "app/gone"))
+        world.run("sync", *where)
+        unit = world.root / "usr/lib/bootc/bound-images.d/gone.image"
+        target = unit.readlink()
+        unit.unlink()
+        world.run("sync", *where)
+        running = start(world, *where, "--keep-root", world.root, command="prune")
+        wait_until((disk / "bootc/bound-images/unfinished").exists)
         time.sleep(delay)
         started = children(running)
         running.kill()
         finish(running)
         wait_until(lambda: none_left(started))
         cut_power(disk)
+        unit.symlink_to(target)
         world.run("sync", *where)
         world.run("verify", *where)
 
 
-def start(world, *arguments):
-    command = [*command_line(), "sync", "--root", str(world.root), *map(str, arguments)]
+def start(world, *arguments, command="sync"):
+    command = [*command_line(), command, "--root", str(world.root), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
