@@ -59,6 +59,7 @@ def for_each(
     interruption above all, drops what has not begun and goes on.
     """
     results: dict[int, R] = {}
+    errors: dict[int, BoundImagesError] = {}
     waiting = dict(enumerate(items))
     running: dict[Future[R], int] = {}
     taken: dict[int, frozenset[str]] = {}
@@ -77,8 +78,9 @@ def for_each(
                     try:
                         results[index] = future.result()
                     except BoundImagesError as error:
-                        failures.add(error)
+                        errors[index] = error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    failures.add(*(errors[index] for index in sorted(errors)))
     return [results[index] for index in sorted(results)]

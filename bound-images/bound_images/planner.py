@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from bound_images import verified
-from bound_images.errors import BoundImagesError, NotFoundError
+from bound_images.errors import BoundImagesError, NotFoundError, ToolError
 from bound_images.events import Event, Progress, State
 from bound_images.options import Policy
 from bound_images.parallel import Failures, for_each
@@ -84,6 +84,11 @@ class Planner:
     def _resolve_one(self, image: BoundImage, pinned: Record | None) -> ResolvedImage:
         self._progress(Event(image.key, State.RESOLVING))
         try:
+            if image.artifact:
+                what = (
+                    f"{image.reference} is an OCI artifact, and no additional store can hold those."
+                )
+                raise ToolError(what, hint="Take the unit out of the bound directory.")
             if pinned is None:
                 found = self._by_policy(image) or self._not_newer(
                     self._resolver.resolve(image, stored=self._ids)

@@ -124,13 +124,6 @@ class Resolver:
         Raises:
             BoundImagesError: it cannot be found out; the class says why.
         """
-        if image.artifact:
-            raise ToolError(
-                f"{image.reference} is an OCI artifact, and no additional store can hold those.",
-                hint="Take the unit out of the bound directory.",
-                image=image.reference,
-                path=image.sources[0],
-            )
         try:
             return self._resolve(image, digest, stored)
         except BoundImagesError as error:
@@ -217,7 +210,7 @@ class Resolver:
 
     def _skopeo(self, arguments: list[Arg], image: BoundImage) -> str:
         def once() -> str:
-            what = f"Looking {image.reference} up"
+            what = f"Asking what {image.reference} is"
             _, text = self._runner.run(
                 "skopeo", arguments, what=what, image=image.reference, timeout=INSPECT_SECONDS
             )

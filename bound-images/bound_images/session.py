@@ -13,9 +13,9 @@ from bound_images.programs import Runner
 from bound_images.resolve import Resolver
 from bound_images.rootfs import Root
 from bound_images.settings import SyncOptions
-from bound_images.source import Source, open_source
+from bound_images.source import Source, open_source, split_source
 from bound_images.store import ImageStore, open_store, sweep_spool
-from bound_images.where import private_directory, state_directory
+from bound_images.where import check_store, private_directory, state_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,16 @@ def opened(
         options: How to go about it.
         runner: Starts the programs.
         create: Whether the store is going to be written, and made where it is missing.
+
+    Raises:
+        UsageError: the options name a source that is none.
+        NotFoundError: the store, or the source, is something else or not there.
+        BoundImagesError: the store cannot be locked or made.
     """
+    if options.source is not None:
+        split_source(options.source)
+    if store is not None:
+        check_store(store)
     with ExitStack() as stack:
         work = stack.enter_context(private_directory())
         images, spool = None, work

@@ -190,15 +190,25 @@ def open_source(options: SyncOptions, *, spool: Path, runner: Runner) -> Source:
     """
     if options.source is None:
         return RegistrySource(options.allow_transports, options.offline)
-    transport, _, rest = options.source.partition(":")
+    transport, rest = split_source(options.source)
     if transport == STORAGE:
         return StorageSource(rest or _default_store(runner), runner)
-    if transport == "oci" and rest:
+    if transport == "oci":
         return LayoutSource(read_layout(Path(rest)), spool)
-    if transport == "oci-archive" and rest:
-        return LayoutSource(read_layout(unpack_archive(Path(rest), spool / "archive")), spool)
+    return LayoutSource(read_layout(unpack_archive(Path(rest), spool / "archive")), spool)
+
+
+def split_source(source: str) -> tuple[str, str]:
+    """Return the transport of a local source, and where it is.
+
+    Raises:
+        UsageError: *source* is none.
+    """
+    transport, _, rest = source.partition(":")
+    if transport == STORAGE or (rest and transport in ("oci", "oci-archive")):
+        return transport, rest
     raise UsageError(
-        f"{options.source!r} is no local source.",
+        f"{source!r} is no local source.",
         hint="Say containers-storage:, oci:DIR or oci-archive:FILE.",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from bound_images import record as records
@@ -72,9 +72,9 @@ def plan(
     failures = Failures(keep_going=options.keep_going)
     pinned = records.read(lock) if options.pinned else None
     with opened(root, store, options, runner or Runner(), create=False) as session:
-        return Planner(session, options, progress, failures).plan(
-            bound_images_of(root, failures), pinned
-        )
+        planner = Planner(session, options, progress, failures)
+        todo = planner.plan(bound_images_of(root, failures), pinned)
+    return replace(todo, errors=failures.errors)
 
 
 def sync(

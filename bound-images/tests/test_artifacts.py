@@ -56,6 +56,12 @@ def test_keep_going_leaves_it_out_and_check_says_what_it_is(bound):
         assert document["error"]["hint"] == "Take the unit out of the bound directory."
 
 
+def test_a_lock_file_does_not_make_it_something_else(bound):
+    bound.run("sync", "--keep-going", status=69)
+    for option in ("--locked", "--offline"):
+        assert bound.json("sync", option, status=69)["error"]["message"] == REFUSAL
+
+
 def test_it_keeps_no_root_from_being_kept(bound):
     bound.run("sync", "--keep-going", status=69)
     bound.run("prune", "--keep-root", bound.root)

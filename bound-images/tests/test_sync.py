@@ -228,6 +228,23 @@ def test_one_missing_image_fails_the_whole_and_keeps_the_others_for_the_next_run
     assert world.lock() == lock
 
 
+def test_a_plan_that_keeps_going_says_what_it_leaves_out(world, layout, registry):
+    good = registry.push(layout, layout.image(message="good"), "app/keep-planning")
+    world.bind_image("good", good)
+    for name in ("first", "second"):
+        world.bind_image(name, f"{registry.host}/app/{name}:1")
+    document = world.json("sync", "--plan", "--keep-going", status=66)
+    assert [image["canonical"] for image in document["plan"]["images"]] == [good]
+    assert [error["image"] for error in document["errors"]] == [
+        f"{registry.host}/app/{name}:1" for name in ("first", "second")
+    ]
+
+
+def test_a_source_that_is_none_leaves_no_store_behind(world):
+    assert "is no local source" in world.run("sync", "--from", "nonsense:x", status=2).stderr
+    assert not world.store.exists()
+
+
 def test_keep_going_records_what_did_succeed(world, layout, registry):
     good = registry.push(layout, layout.image(message="good"), "app/keep-going")
     world.bind_image("good", good)
