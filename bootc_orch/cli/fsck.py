@@ -190,4 +190,4 @@ def _plan_json(plan: RepairPlan) -> dict[str, Any]:
 def _say_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         say(f"{finding.severity}: {finding.kind}: {finding.detail}")
-        say(f"  remedy: {finding.remedy}")
+        say(f"  remedy: {finding.instruction}")

@@ -25,7 +25,8 @@ class Remedy(StrEnum):
     SYNC = "bound-images sync"
     REMOVE_REF = "ostree refs --delete"
     VERITY = "ostree admin post-copy"
-    REWRITE_ORIGIN = "write the origin file anew, or redeploy"
+    REWRITE_ORIGIN = "write the origin file anew"
+    BY_HAND = "put it right by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Finding:
         images: The images that it touches.
         objects: The objects that must be had again, ``CHECKSUM.TYPE``.
         paths: The files that are wrong, from the root of the deployment that *subject* names.
+        advice: What to do in this very case; empty where *remedy* says it all.
     """
 
     kind: str
@@ -51,6 +53,12 @@ class Finding:
     images: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    advice: str = ""
+
+    @property
+    def instruction(self) -> str:
+        """What to do, for people."""
+        return self.advice or str(self.remedy)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object."""
@@ -59,7 +67,7 @@ class Finding:
             "severity": str(self.severity),
             "subject": self.subject,
             "detail": self.detail,
-            "remedy": str(self.remedy),
+            "remedy": self.instruction,
             "images": list(self.images),
             "objects": list(self.objects),
             "paths": list(self.paths),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from bootc_orch.errors import OrchError
 from bootc_orch.model.gvariant import Commit
@@ -22,6 +24,7 @@ from bootc_orch.ops.store import (
     reference_of,
 )
 from bootc_orch.ops.verify_objects import Verifier, affected
+from bootc_orch.tools.objects import RepoMode
 from bootc_orch.tools.ostree import Repo
 
 
@@ -53,7 +56,12 @@ def check_repository(repo: Repo, *, contents: bool = True) -> Report:
     Args:
         repo: The repository.
         contents: Whether to read and hash the content of every file.
+
+    Raises:
+        OrchError: the caller may not read all of it.
     """
+    if contents and repo.mode is RepoMode.BARE and os.geteuid() != 0:
+        raise needs_root(repo.path)
     scan = repo.scan_refs()
     made_of = _images_by_ref(repo, scan.commits)
     findings = [
@@ -80,6 +88,15 @@ def check_repository(repo: Repo, *, contents: bool = True) -> Report:
     findings += _partial_marks(repo, damage)
     findings += check_verity(repo)
     return Report(tuple(findings), verifier.checked + len(damage), images)
+
+
+def needs_root(path: Path) -> OrchError:
+    """Return the refusal to check *path*: what may not be read would be taken for damaged."""
+    return OrchError(
+        f"Only root may read everything in {path}, which a check has to.",
+        hint="Run the command as root.",
+        path=str(path),
+    )
 
 
 def _ref_finding(ref: str, reason: str, images: tuple[str, ...]) -> Finding:

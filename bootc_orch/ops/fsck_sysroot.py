@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from bootc_orch.model.text import printable
 from bootc_orch.ops import bound
 from bootc_orch.ops.deployed_files import DeployedFiles
 from bootc_orch.ops.finding import Finding, Remedy, Severity
-from bootc_orch.ops.fsck import Report, check_repository
+from bootc_orch.ops.fsck import Report, check_repository, needs_root
 from bootc_orch.tools.ostree import Repo
 from bootc_orch.tools.sysroot import Sysroot, deployment_directories
 
@@ -27,29 +28,50 @@ DAMAGED_DEPLOYMENT = "damaged-deployment"
 
 
 def check_sysroot(sysroot: Sysroot, *, contents: bool = True) -> Report:
-    """Check *sysroot* with its repository."""
+    """Check *sysroot* with its repository.
+
+    Raises:
+        OrchError: the caller may not read everything.
+    """
+    if os.geteuid() != 0:
+        raise needs_root(sysroot.path)
     repo = sysroot.repo()
     report = check_repository(repo, contents=contents)
     findings = [*report.findings]
-    try:
-        deployments = sysroot.deployments().all
-    except OrchError as error:
-        subject = error.path or str(sysroot.path)
-        findings.append(Finding("damaged-boot-list", subject, error.summary, Remedy.REDEPLOY))
-        return replace(report, findings=tuple(findings))
+    unclear: list[OrchError] = []
+    deployments = sysroot.deployments(unclear.append).all
+    useless = {error.path: error for error in unclear}
+    origins = [useless.pop(str(one.origin_path), None) for one in deployments]
+    findings += [_damaged_boot_list(sysroot, error) for error in useless.values()]
     findings += _check_entries(sysroot)
     damaged = {name for finding in report.findings for name in finding.objects}
     files = DeployedFiles(repo, damaged, contents=contents)
-    for deployment in deployments:
+    for deployment, error in zip(deployments, origins, strict=True):
         findings += _check_deployment(repo, deployment)
+        findings += _check_origin(repo, deployment, error)
         findings += _check_files(files, deployment)
         findings += _check_apps(sysroot, deployment)
-    findings += _check_leftovers(sysroot, deployments)
+    if not useless:  # else what it boots is not known
+        findings += _check_leftovers(sysroot, deployments)
     return replace(report, findings=tuple(findings), deployments=len(deployments))
 
 
+def _damaged_boot_list(sysroot: Sysroot, error: OrchError) -> Finding:
+    """Describe it; ostree refuses every change meanwhile, so deploying anew is no way out."""
+    subject = error.path or str(sysroot.path)
+    detail = error.summary if subject in error.summary else f"{subject}: {error.summary}"
+    return Finding(
+        "damaged-boot-list", subject, detail, Remedy.BY_HAND, advice=_as_step(error.hint)
+    )
+
+
+def _as_step(hint: str | None) -> str:
+    """Turn the hint of an error into a step like the others: no sentence."""
+    return f"{hint[0].lower()}{hint[1:].rstrip('.')}" if hint else ""
+
+
 def _check_entries(sysroot: Sysroot) -> Iterator[Finding]:
-    for entry in sysroot.boot_entries():
+    for entry in sysroot.boot_entries(lambda _: None):  # reported with the deployments
         files = [(key, entry.get(key)) for key in ("linux", "initrd")]
         found = []
         for key, name in files:
@@ -91,14 +113,6 @@ def _check_deployment(repo: Repo, deployment: Deployment) -> Iterator[Finding]:
     if not repo.has_commit(deployment.checksum):
         detail = f"The commit of deployment {name} is not in the repository."
         yield Finding("missing-commit", name, detail, Remedy.REDEPLOY)
-    kind = deployment.origin.kind
-    if kind is OriginKind.NONE:
-        detail = f"Deployment {name} has no origin, so nothing says what it follows."
-        yield Finding(
-            "missing-origin", name, detail, Remedy.REWRITE_ORIGIN, severity=Severity.WARNING
-        )
-    if kind is OriginKind.CONTAINER:
-        yield from _check_container_origin(repo, deployment)
     resolv_conf = deployment.path / RESOLV_CONF
     if resolv_conf.is_file() and resolv_conf.stat().st_size == 0:
         yield Finding(
@@ -128,13 +142,42 @@ def _check_files(files: DeployedFiles, deployment: Deployment) -> Iterator[Findi
             )
 
 
+def _check_origin(repo: Repo, deployment: Deployment, error: OrchError | None) -> Iterator[Finding]:
+    """Look at what *deployment* follows; *error* is why its origin cannot be understood."""
+    name = deployment.name
+    kind = deployment.origin.kind
+    if error is not None:
+        yield _bad_origin(deployment, error)
+    elif kind is OriginKind.NONE:
+        detail = f"Deployment {name} has no origin, so nothing says what it follows."
+        yield Finding(
+            "missing-origin", name, detail, Remedy.REWRITE_ORIGIN, severity=Severity.WARNING
+        )
+    elif kind is OriginKind.CONTAINER:
+        yield from _check_container_origin(repo, deployment)
+
+
+def _bad_origin(deployment: Deployment, error: OrchError) -> Finding:
+    path = deployment.origin_path
+    reason = error.summary.removeprefix(f"{path}: ")
+    return Finding(
+        "bad-origin",
+        deployment.name,
+        f"The origin of deployment {deployment.name}, {path}, is damaged: {reason}",
+        Remedy.REWRITE_ORIGIN,
+        advice=_as_step(error.hint),
+    )
+
+
 def _check_container_origin(repo: Repo, deployment: Deployment) -> Iterator[Finding]:
-    text = deployment.origin.container or ""
     try:
-        reference = OstreeImageReference.parse(text)
-        present = repo.rev_parse(image_ref(reference.image)) is not None
+        reference = OstreeImageReference.parse(deployment.origin.container or "")
     except OrchError as error:
-        yield Finding("bad-origin", deployment.name, error.summary, Remedy.REWRITE_ORIGIN)
+        yield _bad_origin(deployment, error)
+        return
+    try:
+        present = repo.rev_parse(image_ref(reference.image)) is not None
+    except OrchError:  # reported as a damaged ref
         return
     if not present:
         detail = f"Deployment {deployment.name} follows {reference.image}, which is not stored."

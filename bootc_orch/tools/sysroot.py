@@ -64,21 +64,23 @@ class Sysroot:
         """Open its repository."""
         return Repo(self.repo_path)
 
-    def boot_entries(self) -> tuple[BootEntry, ...]:
+    def boot_entries(self, damaged: Damaged | None = None) -> tuple[BootEntry, ...]:
         """Read the boot entries of libostree, the default one first.
 
-        Raises:
-            StoreDamagedError: an entry cannot be understood.
-        """
-        return self._boot_entries(_refuse)
+        Args:
+            damaged: Told of each that cannot be understood, which is left out then; without it,
+                the first of them is raised.
 
-    def _boot_entries(self, damaged: Damaged) -> tuple[BootEntry, ...]:
+        Raises:
+            StoreDamagedError: there is one.
+        """
+        tell = damaged or _refuse
         found = []
         for path in sorted((self.path / "boot/loader/entries").glob("ostree-*.conf")):
             try:
                 found.append(BootEntry.parse(_read(path), name=path.name))
             except StoreDamagedError as error:
-                damaged(_useless_entry(error.summary, path))
+                tell(_useless_entry(error.summary, path))
         return tuple(sorted(found, key=lambda entry: entry.version, reverse=True))
 
     def deployments(self, damaged: Damaged | None = None) -> Deployments:
@@ -99,7 +101,7 @@ class Sysroot:
         return Deployments(tuple(replace(one, index=i) for i, one in enumerate(found)))
 
     def _all_written(self, damaged: Damaged) -> Iterator[Deployment]:
-        for entry in self._boot_entries(damaged):
+        for entry in self.boot_entries(damaged):
             try:
                 yield self._written(entry, damaged)
             except StoreDamagedError as error:

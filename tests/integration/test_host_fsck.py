@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import bootc_orch
+from support.cli import UNPRIVILEGED, bootc_orch
 from support.host import KERNEL, System, make_os
 from support.registry import Registry
 
@@ -213,9 +213,15 @@ def system(tmp_path: Path) -> Iterator[System]:
     installed.release()
 
 
+def findings(system: System, status: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = system.run("fsck", "--json", status=status).json["fsck"][
+        "findings"
+    ]
+    return found
+
+
 def kinds(system: System, status: int) -> list[str]:
-    document = system.run("fsck", "--json", status=status).json["fsck"]
-    return [finding["kind"] for finding in document["findings"]]
+    return [finding["kind"] for finding in findings(system, status)]
 
 
 def test_a_sound_sysroot_has_no_findings(system):
@@ -247,8 +253,62 @@ def test_origins_and_leftovers_are_looked_at(system):
     origin.write_text("[origin]\ncontainer-image-reference=ostree-unverified-registry:x.org/y:1\n")
     assert kinds(system, 0) == ["missing-image"]
     origin.write_text("nonsense")
-    assert kinds(system, 65) == ["damaged-boot-list"]
+    assert kinds(system, 65) == ["bad-origin"]
     origin.write_text(good)
     leftover = root.with_name("0" * 64 + ".0")
     leftover.mkdir()
     assert kinds(system, 0) == ["leftover-deployment"]
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[origin]\ncontainer-image-reference=nonsense\n"])
+def test_a_bad_origin_is_named_with_its_deployment_and_its_file(system, text):
+    root = system.root()
+    origin = root.with_name(f"{root.name}.origin")
+    origin.write_text(text)
+    [finding] = findings(system, 65)
+    assert finding["subject"] == root.name
+    assert f"deployment {root.name}, {origin}, is damaged" in finding["detail"]
+    assert finding["detail"].count(str(origin)) == 1
+
+
+def default_entry(system: System) -> Path:
+    return max((system.path / "boot/loader/entries").glob("ostree-*.conf"))
+
+
+def test_one_damaged_boot_entry_hides_no_other_deployment(tmp_path, system):
+    """ostree refuses to deploy onto it, so the remedy is to take the entry away."""
+    system.switch(make_os(tmp_path / "second", 2))
+    old = system.root(1)
+    (old / "usr/share/version").unlink()
+    entry = default_entry(system)
+    good = entry.read_text()
+    entry.write_text("nonsense\n")
+    first, second = findings(system, 65)
+    assert (first["kind"], first["subject"]) == ("damaged-boot-list", str(entry))
+    assert str(entry) in first["detail"]
+    assert "move that boot entry" in first["remedy"]
+    assert (second["kind"], second["subject"]) == ("damaged-deployment", old.name)
+    entry.rename(tmp_path / "aside")
+    assert "damaged-boot-list" not in kinds(system, 65)
+    (tmp_path / "aside").unlink()
+    entry.write_text(good)
+    system.run("repair")
+    assert kinds(system, 0) == []
+
+
+def test_the_deployments_beside_a_damaged_boot_entry_are_repaired(tmp_path, system):
+    system.switch(make_os(tmp_path / "second", 2))
+    old = system.root(1)
+    (old / "usr/share/version").unlink()
+    entry = default_entry(system)
+    entry.write_text("nonsense\n")
+    system.run("repair", status=65)
+    assert kinds(system, 65) == ["damaged-boot-list"]
+    assert (old / "usr/share/version").read_bytes() == b"1\n"
+
+
+def test_who_may_not_read_everything_is_told_to_be_root(system):
+    for argv in (("fsck",), ("fsck", "--fast"), ("repair", "--plan")):
+        refused = bootc_orch(*argv, "--sysroot", system.path, prefix=UNPRIVILEGED, status=1)
+        assert "Run the command as root" in refused.stderr
+        assert "writ" not in refused.stderr
