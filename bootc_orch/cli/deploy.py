@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from bootc_orch.cli.fetching import Fetching
+from bootc_orch.cli.grouping import grouped
 from bootc_orch.cli.host_options import (
     BoundChoice,
     BoundImages,
@@ -17,20 +19,11 @@ from bootc_orch.cli.host_options import (
     transaction_options,
 )
 from bootc_orch.cli.options import (
-    AuthAnonymous,
-    Authfile,
-    CertDir,
     Diff,
-    InsecureSkipTlsVerification,
-    Jobs,
     Json,
-    LockTimeout,
-    Offline,
     Plan,
     ProgressFd,
     Quiet,
-    Retries,
-    RetryDelay,
     SysrootOption,
     Verbose,
     exclusive,
@@ -42,13 +35,11 @@ from bootc_orch.cli.transactions import (
 )
 from bootc_orch.errors import UsageError
 
-if TYPE_CHECKING:
-    pass
-
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
+@grouped
 def deploy(
     *,
     imgref: Annotated[
@@ -89,15 +80,7 @@ def deploy(
     bound_images: BoundImages = BoundChoice.PULL,
     hooks: Hooks = None,
     sysroot: SysrootOption = Path("/"),
-    jobs: Jobs = None,
-    retries: Retries = None,
-    retry_delay: RetryDelay = None,
-    authfile: Authfile = None,
-    auth_anonymous: AuthAnonymous = False,
-    cert_dir: CertDir = None,
-    insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
-    offline: Offline = False,
-    wait: LockTimeout = None,
+    fetching: Fetching,
     quiet: Quiet = False,
     progress_fd: ProgressFd = None,
     json: Json = False,
@@ -133,19 +116,7 @@ def deploy(
         raise UsageError(
             f"{write_commitid_to.parent} is no directory.", path=str(write_commitid_to)
         )
-    options = transaction_options(
-        authfile=authfile,
-        anonymous=auth_anonymous,
-        cert_dir=cert_dir,
-        insecure=insecure_skip_tls_verification,
-        jobs=jobs,
-        retries=retries,
-        retry_delay=retry_delay,
-        offline=offline,
-        wait=wait,
-        bound=bound_images,
-        hooks=hooks,
-    )
+    options = transaction_options(fetching, bound=bound_images, hooks=hooks)
     opened = open_for_update(sysroot, plan=plan, diff=diff)
     current = opened.deployments().current
     wanted = replace(

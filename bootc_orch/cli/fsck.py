@@ -8,29 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bootc_orch.cli.fetching import Fetching
+from bootc_orch.cli.grouping import grouped
 from bootc_orch.cli.options import (
-    AuthAnonymous,
-    Authfile,
-    CertDir,
-    InsecureSkipTlsVerification,
-    Jobs,
     Json,
     LockTimeout,
-    Offline,
     Plan,
     Quiet,
     RepoOption,
-    Retries,
-    RetryDelay,
     SysrootOption,
     Verbose,
     lock_timeout,
     open_repo,
-    proxy_options,
 )
 from bootc_orch.cli.output import say, say_result
 from bootc_orch.cli.progress import reporting
-from bootc_orch.cli.pull import pull_options
 from bootc_orch.errors import StoreDamagedError
 
 if TYPE_CHECKING:
@@ -94,20 +86,13 @@ def _check(repo: Path | None, sysroot: Path, *, fast: bool) -> Report:
 
 
 @app.command()
+@grouped
 def repair(
     *,
     repo: RepoOption = None,
     sysroot: SysrootOption = Path("/"),
     plan: Plan = False,
-    jobs: Jobs = None,
-    retries: Retries = None,
-    retry_delay: RetryDelay = None,
-    authfile: Authfile = None,
-    auth_anonymous: AuthAnonymous = False,
-    cert_dir: CertDir = None,
-    insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
-    offline: Offline = False,
-    wait: LockTimeout = None,
+    fetching: Fetching,
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -119,9 +104,10 @@ def repair(
     from bootc_orch.ops.lock import locked
     from bootc_orch.ops.repair import apply_repair, plan_repair
 
+    options = fetching.pull_options()
     system = open_sysroot(sysroot, writing=_may_write(plan=plan)) if repo is None else None
     opened = system.repo() if system else open_repo(repo)
-    with locked(opened.path, exclusive=False, timeout=lock_timeout(wait)):
+    with locked(opened.path, exclusive=False, timeout=options.lock_timeout):
         planned = plan_repair(opened, _check(repo, sysroot, fast=False).findings)
     _say_repairs(planned, word="Would repair" if plan else "Repairing")
     if plan:
@@ -130,20 +116,6 @@ def repair(
         if any(finding.severity is Severity.ERROR for finding in planned.unrepairable):
             raise typer.Exit(StoreDamagedError.exit_code)
         return
-    options = pull_options(
-        proxy_options(
-            authfile=authfile,
-            anonymous=auth_anonymous,
-            cert_dir=cert_dir,
-            insecure=insecure_skip_tls_verification,
-        ),
-        jobs=jobs,
-        retries=retries,
-        retry_delay=retry_delay,
-        var_content="auto",
-        offline=offline,
-        wait=wait,
-    )
     signatures = deployed_signatures(sysroot) if repo is None else {}
     with reporting() as progress:
         done = apply_repair(

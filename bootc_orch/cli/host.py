@@ -238,6 +238,7 @@ def edit(
 ) -> None:
     """Change spec.image or spec.bootOrder of the host's document, and carry the change out."""
     from bootc_orch.cli.edit import edited_spec
+    from bootc_orch.cli.fetching import Fetching
     from bootc_orch.cli.host_options import transaction_options
     from bootc_orch.ops.edit import plan_edit
     from bootc_orch.ops.status import read_host
@@ -260,7 +261,7 @@ def edit(
         if plan.image is None:
             _roll_back(opened, progress, discard_staged=discard_staged, wait=wait)
             return
-        options = transaction_options(wait=wait)
+        options = transaction_options(Fetching(wait=wait))
         wanted = Wanted(plan.image, plan.image, force=True)
         result = run_transaction(opened, wanted, options, progress)
     say_transaction(result)

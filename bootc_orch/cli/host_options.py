@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootc_orch.cli.options import config, first_given, proxy_options
-from bootc_orch.cli.pull import pull_options
+from bootc_orch.cli.options import config, first_given
 from bootc_orch.errors import ToolError, UsageError
 
 if TYPE_CHECKING:
+    from bootc_orch.cli.fetching import Fetching
     from bootc_orch.model.kargs import KargsEdit
     from bootc_orch.ops.transaction import TransactionOptions
     from bootc_orch.tools.sysroot import Sysroot
@@ -108,41 +108,22 @@ def refuse_soft_reboot(value: str | None) -> None:
 
 
 def transaction_options(
-    *,
-    authfile: Path | None = None,
-    anonymous: bool = False,
-    cert_dir: Path | None = None,
-    insecure: bool = False,
-    jobs: int | None = None,
-    retries: int | None = None,
-    retry_delay: float | None = None,
-    offline: bool = False,
-    wait: float | None = None,
-    bound: str = BoundChoice.PULL,
-    hooks: list[Path] | None = None,
+    fetching: Fetching, *, bound: str = BoundChoice.PULL, hooks: list[Path] | None = None
 ) -> TransactionOptions:
     """Combine the options of the command line with the configuration."""
     from bootc_orch.ops.bound import BoundMode, BoundOptions
     from bootc_orch.ops.hooks import DIRECTORIES
     from bootc_orch.ops.transaction import TransactionOptions
 
-    pull = pull_options(
-        proxy_options(authfile=authfile, anonymous=anonymous, cert_dir=cert_dir, insecure=insecure),
-        jobs=jobs,
-        retries=retries,
-        retry_delay=retry_delay,
-        var_content="auto",
-        offline=offline,
-        wait=wait,
-    )
+    pull = fetching.pull_options()
     chosen = config()
-    bound_options: BoundOptions = BoundOptions(
+    bound_options = BoundOptions(
         mode=BoundMode(bound),
-        jobs=first_given(jobs, chosen.jobs, None),
-        retries=first_given(retries, chosen.retries, None),
-        retry_delay=first_given(retry_delay, chosen.retry_delay, None),
+        jobs=first_given(fetching.jobs, chosen.jobs, None),
+        retries=first_given(fetching.retries, chosen.retries, None),
+        retry_delay=first_given(fetching.retry_delay, chosen.retry_delay, None),
         authfile=pull.proxy.authfile,
-        offline=offline,
+        offline=fetching.offline,
     )
     return TransactionOptions(pull, bound_options, tuple(hooks) if hooks else DIRECTORIES)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootc_orch.cli.fetching import Fetching
+from bootc_orch.cli.grouping import grouped
 from bootc_orch.cli.host_options import (
     BoundChoice,
     BoundImages,
@@ -15,20 +17,11 @@ from bootc_orch.cli.host_options import (
     transaction_options,
 )
 from bootc_orch.cli.options import (
-    AuthAnonymous,
-    Authfile,
-    CertDir,
     Diff,
-    InsecureSkipTlsVerification,
-    Jobs,
     Json,
-    LockTimeout,
-    Offline,
     Plan,
     ProgressFd,
     Quiet,
-    Retries,
-    RetryDelay,
     Verbose,
     require_plan,
 )
@@ -50,6 +43,7 @@ def install() -> None:
 
 
 @app.command("to-filesystem")
+@grouped
 def to_filesystem(
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="The mounted root filesystem.")],
     *,
@@ -115,15 +109,7 @@ def to_filesystem(
     ] = None,
     plan: Plan = False,
     diff: Diff = False,
-    jobs: Jobs = None,
-    retries: Retries = None,
-    retry_delay: RetryDelay = None,
-    authfile: Authfile = None,
-    auth_anonymous: AuthAnonymous = False,
-    cert_dir: CertDir = None,
-    insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
-    offline: Offline = False,
-    wait: LockTimeout = None,
+    fetching: Fetching,
     quiet: Quiet = False,
     progress_fd: ProgressFd = None,
     json: Json = False,
@@ -144,18 +130,7 @@ def to_filesystem(
         target_transport,
         enforce_policy=enforce_container_sigpolicy,
     )
-    options = transaction_options(
-        authfile=authfile,
-        anonymous=auth_anonymous,
-        cert_dir=cert_dir,
-        insecure=insecure_skip_tls_verification,
-        jobs=jobs,
-        retries=retries,
-        retry_delay=retry_delay,
-        offline=offline,
-        wait=wait,
-        bound=bound_images,
-    )
+    options = transaction_options(fetching, bound=bound_images)
     request = InstallRequest(
         root=root,
         source=source,

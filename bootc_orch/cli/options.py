@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from bootc_orch.model.reference import ImageReference
     from bootc_orch.ops.store import ImageState
     from bootc_orch.tools.ostree import Repo
-    from bootc_orch.tools.proxy_options import ProxyOptions
 
 T = TypeVar("T")
 
@@ -97,47 +96,6 @@ LockTimeout = Annotated[
         "--lock-timeout", min=0, metavar="SECONDS", help="How long to wait for another process."
     ),
 ]
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "--jobs", "-j", min=1, max=64, metavar="N", help="How many layers to fetch at once."
-    ),
-]
-Retries = Annotated[
-    int | None,
-    typer.Option(
-        "--retries", min=0, max=100, metavar="N", help="How often to try again what may pass later."
-    ),
-]
-RetryDelay = Annotated[
-    float | None,
-    typer.Option(
-        "--retry-delay",
-        min=0,
-        metavar="SECONDS",
-        help="The pause before the first of these; it doubles each time.",
-    ),
-]
-Authfile = Annotated[
-    Path | None,
-    typer.Option("--authfile", metavar="FILE", help="Credentials for registries."),
-]
-AuthAnonymous = Annotated[
-    bool, typer.Option("--auth-anonymous", help="Send no credentials, whatever is configured.")
-]
-CertDir = Annotated[
-    Path | None,
-    typer.Option("--cert-dir", metavar="DIR", help="Certificates (.crt, .cert, .key)."),
-]
-InsecureSkipTlsVerification = Annotated[
-    bool,
-    typer.Option(
-        "--insecure-skip-tls-verification", help="Accept any certificate, and plain HTTP."
-    ),
-]
-Offline = Annotated[
-    bool, typer.Option("--offline", help="Fetch nothing: only what is stored will do.")
-]
 ProgressFd = Annotated[
     int | None,
     typer.Option(
@@ -189,34 +147,6 @@ def lock_timeout(given: float | None) -> float:
     from bootc_orch.ops.lock import DEFAULT_TIMEOUT
 
     return first_given(given, config().lock_timeout, DEFAULT_TIMEOUT)
-
-
-def proxy_options(
-    *,
-    authfile: Path | None,
-    anonymous: bool,
-    cert_dir: Path | None,
-    insecure: bool,
-    unprivileged: bool = False,
-) -> ProxyOptions:
-    """Combine what the command line and the configuration say of reaching registries.
-
-    Raises:
-        UsageError: credentials and none are asked for at once.
-    """
-    from bootc_orch.tools.proxy_options import ProxyOptions
-    from bootc_orch.tools.proxy_timers import Timers
-
-    exclusive(authfile=authfile, auth_anonymous=anonymous)
-    timeout = config().timeout
-    return ProxyOptions(
-        authfile=None if anonymous else first_given(authfile, config().authfile, None),
-        anonymous=anonymous,
-        cert_dir=cert_dir,
-        insecure=insecure,
-        unprivileged=unprivileged,
-        timers=Timers() if timeout is None else Timers(timeout, first_byte=timeout, stall=timeout),
-    )
 
 
 def open_repo(path: Path | None, *, sysroot: Path = Path("/")) -> Repo:

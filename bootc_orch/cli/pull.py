@@ -9,28 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bootc_orch.cli.fetching import Fetching
+from bootc_orch.cli.grouping import grouped
 from bootc_orch.cli.options import (
-    AuthAnonymous,
-    Authfile,
-    CertDir,
-    InsecureSkipTlsVerification,
-    Jobs,
     Json,
-    LockTimeout,
-    Offline,
     Plan,
     ProgressFd,
     Quiet,
     RepoOption,
-    Retries,
-    RetryDelay,
     Verbose,
-    config,
     exclusive,
-    first_given,
-    lock_timeout,
     open_repo,
-    proxy_options,
 )
 from bootc_orch.cli.output import say, say_result
 from bootc_orch.cli.progress import reporting, say_transfer
@@ -39,10 +28,9 @@ from bootc_orch.errors import NotFoundError, NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.model.reference import OstreeImageReference
-    from bootc_orch.ops.pull_plan import PullOptions, PullPlan, PullResult
+    from bootc_orch.ops.pull_plan import PullPlan, PullResult
     from bootc_orch.ops.store import ImageState
     from bootc_orch.tools.ostree import Repo
-    from bootc_orch.tools.proxy_options import ProxyOptions
 
 
 class VarContentChoice(StrEnum):
@@ -53,6 +41,7 @@ class VarContentChoice(StrEnum):
     FACTORY = "factory"
 
 
+@grouped
 def pull(
     words: Annotated[
         list[str],
@@ -92,13 +81,7 @@ def pull(
     unchanged_exit_77: Annotated[
         bool, typer.Option("--unchanged-exit-77", help="Exit with 77 if there is nothing new.")
     ] = False,
-    jobs: Jobs = None,
-    retries: Retries = None,
-    retry_delay: RetryDelay = None,
-    authfile: Authfile = None,
-    auth_anonymous: AuthAnonymous = False,
-    cert_dir: CertDir = None,
-    insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
+    fetching: Fetching,
     unprivileged_proxy: Annotated[
         bool,
         typer.Option(
@@ -109,8 +92,6 @@ def pull(
         bool,
         typer.Option("--allow-ima", help="Keep IMA signatures that derived layers bring."),
     ] = False,
-    offline: Offline = False,
-    wait: LockTimeout = None,
     quiet: Quiet = False,
     progress_fd: ProgressFd = None,
     json: Json = False,
@@ -123,21 +104,8 @@ def pull(
     exclusive(check=check, plan=plan)
     path, reference = _positionals(words, repo)
     opened = open_repo(path)
-    options = pull_options(
-        proxy_options(
-            authfile=authfile,
-            anonymous=auth_anonymous,
-            cert_dir=cert_dir,
-            insecure=insecure_skip_tls_verification,
-            unprivileged=unprivileged_proxy,
-        ),
-        jobs=jobs,
-        retries=retries,
-        retry_delay=retry_delay,
-        var_content=var_content,
-        offline=offline,
-        wait=wait,
-        allow_ima=allow_ima,
+    options = fetching.pull_options(
+        var_content=var_content, unprivileged=unprivileged_proxy, allow_ima=allow_ima
     )
     with reporting(progress_fd) as progress:
         if plan or check:
@@ -154,34 +122,6 @@ def pull(
         _say_pulled(reference, result, ostree_digestfile)
     if unchanged_exit_77 and not changed:
         raise typer.Exit(NothingToDo.exit_code)
-
-
-def pull_options(
-    proxy: ProxyOptions,
-    *,
-    jobs: int | None,
-    retries: int | None,
-    retry_delay: float | None,
-    var_content: str,
-    offline: bool,
-    wait: float | None,
-    allow_ima: bool = False,
-) -> PullOptions:
-    """Combine the options of the command line with the configuration and the defaults."""
-    from bootc_orch.ops.pull_plan import PullOptions, VarContent
-
-    defaults = PullOptions(proxy)
-    chosen = config()
-    return PullOptions(
-        proxy,
-        jobs=first_given(jobs, chosen.jobs, defaults.jobs),
-        retries=first_given(retries, chosen.retries, defaults.retries),
-        retry_delay=first_given(retry_delay, chosen.retry_delay, defaults.retry_delay),
-        var_content=VarContent(var_content),
-        offline=offline,
-        lock_timeout=lock_timeout(wait),
-        allow_ima=allow_ima,
-    )
 
 
 def _positionals(words: list[str], repo: Path | None) -> tuple[Path | None, OstreeImageReference]:

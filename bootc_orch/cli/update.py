@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from bootc_orch.cli.fetching import Fetching
+from bootc_orch.cli.grouping import grouped
 from bootc_orch.cli.host_options import (
     Apply,
     BoundChoice,
@@ -23,20 +25,12 @@ from bootc_orch.cli.host_options import (
     transaction_options,
 )
 from bootc_orch.cli.options import (
-    AuthAnonymous,
-    Authfile,
-    CertDir,
     Diff,
-    InsecureSkipTlsVerification,
-    Jobs,
     Json,
     LockTimeout,
-    Offline,
     Plan,
     ProgressFd,
     Quiet,
-    Retries,
-    RetryDelay,
     SysrootOption,
     Verbose,
     config,
@@ -50,9 +44,6 @@ from bootc_orch.cli.transactions import (
     run_update,
 )
 from bootc_orch.errors import NothingToDo
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(add_completion=False)
 
@@ -72,6 +63,7 @@ Unchanged77 = Annotated[
 
 @app.command()
 @app.command("update", hidden=True)
+@grouped
 def upgrade(
     *,
     check: Annotated[
@@ -100,15 +92,7 @@ def upgrade(
     bound_images: BoundImages = BoundChoice.PULL,
     hooks: Hooks = None,
     sysroot: SysrootOption = Path("/"),
-    jobs: Jobs = None,
-    retries: Retries = None,
-    retry_delay: RetryDelay = None,
-    authfile: Authfile = None,
-    auth_anonymous: AuthAnonymous = False,
-    cert_dir: CertDir = None,
-    insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
-    offline: Offline = False,
-    wait: LockTimeout = None,
+    fetching: Fetching,
     quiet: Quiet = False,
     progress_fd: ProgressFd = None,
     json: Json = False,
@@ -124,19 +108,7 @@ def upgrade(
     exclusive(check=check, karg=karg)
     exclusive(check=check, download_only=download_only, from_downloaded=from_downloaded)
     exclusive(download_only=download_only, apply=apply)
-    options = transaction_options(
-        authfile=authfile,
-        anonymous=auth_anonymous,
-        cert_dir=cert_dir,
-        insecure=insecure_skip_tls_verification,
-        jobs=jobs,
-        retries=retries,
-        retry_delay=retry_delay,
-        offline=offline,
-        wait=wait,
-        bound=bound_images,
-        hooks=hooks,
-    )
+    options = transaction_options(fetching, bound=bound_images, hooks=hooks)
     opened = open_for_update(sysroot, plan=plan, diff=diff)
     require_running(opened, apply=apply)
     wanted = plan_upgrade(
@@ -175,7 +147,7 @@ def auto_update(
     from bootc_orch.ops.upgrade import followed, plan_upgrade
 
     chosen = policy or Policy(config().policy or Policy.STAGE)
-    options = transaction_options(wait=wait)
+    options = transaction_options(Fetching(wait=wait))
     opened = open_sysroot(sysroot, writing=True)
     require_running(opened, apply=chosen is Policy.APPLY)
     wanted = plan_upgrade(followed(opened, opened.deployments()))
@@ -186,6 +158,7 @@ def auto_update(
 
 
 @app.command()
+@grouped
 def switch(
     target: Annotated[str, typer.Argument(metavar="IMAGE", help="The name of the image.")],
     *,
@@ -210,15 +183,7 @@ def switch(
     bound_images: BoundImages = BoundChoice.PULL,
     hooks: Hooks = None,
     sysroot: SysrootOption = Path("/"),
-    jobs: Jobs = None,
-    retries: Retries = None,
-    retry_delay: RetryDelay = None,
-    authfile: Authfile = None,
-    auth_anonymous: AuthAnonymous = False,
-    cert_dir: CertDir = None,
-    insecure_skip_tls_verification: InsecureSkipTlsVerification = False,
-    offline: Offline = False,
-    wait: LockTimeout = None,
+    fetching: Fetching,
     quiet: Quiet = False,
     progress_fd: ProgressFd = None,
     json: Json = False,
@@ -232,19 +197,7 @@ def switch(
 
     refuse_soft_reboot(soft_reboot)
     require_plan(plan=plan, diff=diff)
-    options = transaction_options(
-        authfile=authfile,
-        anonymous=auth_anonymous,
-        cert_dir=cert_dir,
-        insecure=insecure_skip_tls_verification,
-        jobs=jobs,
-        retries=retries,
-        retry_delay=retry_delay,
-        offline=offline,
-        wait=wait,
-        bound=bound_images,
-        hooks=hooks,
-    )
+    options = transaction_options(fetching, bound=bound_images, hooks=hooks)
     opened = open_for_update(sysroot, plan=plan, diff=diff)
     require_running(opened, apply=apply)
     deployments = opened.deployments()
