@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from bootc_orch.cli.grouping import grouped
 from typer.testing import CliRunner
+
+from bootc_orch.cli.grouping import grouped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
