@@ -248,12 +248,17 @@ def from_os_error(error: OSError, *, place: Path | None = None) -> OrchError:
         hint = "Free some space, then try again."
         return SpaceError(summary, hint=hint, details=_free_space(place), path=where)
     if error.errno in _NOT_WRITABLE:
-        return ReadOnlyError(summary, path=where)
+        return ReadOnlyError(summary, hint=_privilege_hint(error), path=where)
     if error.errno == errno.EIO:
         return StorageIOError(summary, path=where)
     if error.errno in _RESOURCES:
         return ResourceError(summary, hint="Raise the limits of processes, files and memory.")
     return OrchError(summary, path=where) if where else InternalError(error)
+
+
+def _privilege_hint(error: OSError) -> str | None:
+    lacking = error.errno != errno.EROFS and os.geteuid() != 0
+    return "Run the command as root." if lacking else None
 
 
 def _free_space(place: Path | None) -> str | None:

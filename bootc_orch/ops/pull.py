@@ -48,7 +48,7 @@ from bootc_orch.ops.signature import (
     stored_commit,
 )
 from bootc_orch.ops.source import Source
-from bootc_orch.ops.staging import Staging, object_mode, open_staging
+from bootc_orch.ops.staging import Staging, object_mode, open_staging, writable_mode
 from bootc_orch.ops.store import (
     CachedUpdate,
     ImageState,
@@ -80,7 +80,7 @@ def pull(
         OrchError: the image could not be had; no ref names anything that is not whole and verified.
     """
     repo = Repo(path)
-    object_mode(repo)
+    writable_mode(repo)
     options = with_policy(options, reference)
     with locked(repo.path, exclusive=False, timeout=options.lock_timeout):
         recover(repo)
@@ -201,9 +201,12 @@ def _find(
     options: PullOptions,
     progress: Progress,
 ) -> OpenedImage | None:
-    """Open the image; None if it is the one that is stored, for which a digest needs no network."""
+    """Open the image; None if it is the one that is stored, for which a digest needs no network.
+
+    What is stored is all that there is where nothing may be fetched.
+    """
     pinned = reference.image.digest
-    if state is not None and pinned is not None and pinned == state.manifest_digest:
+    if state is not None and (pinned == state.manifest_digest or (options.offline and not pinned)):
         return None
     if options.offline:
         raise NotFoundError(

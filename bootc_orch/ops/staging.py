@@ -69,20 +69,29 @@ def object_mode(repo: Repo) -> Mode:
 
     Raises:
         ToolError: images cannot be kept in a repository of that mode.
-        ReadOnlyError: objects of that mode can be written by root only.
     """
     try:
-        mode = Mode(repo.mode.value)
+        return Mode(repo.mode.value)
     except ValueError:
         raise ToolError(
             f"The repository {repo.path} is of mode {repo.mode}, which cannot hold OS images.",
             hint="Use a repository of mode bare, bare-user or archive.",
             path=str(repo.path),
         ) from None
+
+
+def writable_mode(repo: Repo) -> Mode:
+    """Return how *repo* keeps its objects, if this user can write such ones.
+
+    Raises:
+        ToolError: images cannot be kept in a repository of that mode.
+        ReadOnlyError: objects of that mode can be written by root only.
+    """
+    mode = object_mode(repo)
     if mode is Mode.BARE and os.geteuid() != 0:
         raise ReadOnlyError(
             f"The repository {repo.path} is of mode bare, which only root can write.",
-            hint="Run as root, or use a repository of mode bare-user.",
+            hint="Run the command as root, or use a repository of mode bare-user.",
             path=str(repo.path),
         )
     return mode
@@ -95,7 +104,7 @@ def open_staging(repo: Repo) -> Iterator[Staging]:
     Raises:
         OSError: the destination cannot be written.
     """
-    mode = object_mode(repo)
+    mode = writable_mode(repo)
     path, lock = locked_directory(repo.path / "tmp")
     try:
         (path / _BOOT_NAME).write_text(_BOOT_ID.read_text())

@@ -23,7 +23,7 @@ from bootc_orch.ops.pull import plan_pull
 from bootc_orch.ops.pull_plan import PullPlan, PullResult
 from bootc_orch.ops.root_difference import RootDifference, compare_roots
 from bootc_orch.ops.store import image_state
-from bootc_orch.ops.transaction import TransactionOptions, fetch, needs_stored
+from bootc_orch.ops.transaction import TransactionOptions, bound_options, fetch, needs_stored
 from bootc_orch.ops.wanted import Wanted, base_deployment, plan_deployment
 from bootc_orch.tools.sysroot import Sysroot
 
@@ -183,7 +183,7 @@ def _plan_stored(
     if root.path is not None:
         stateroot = wanted.stateroot or (base.stateroot if base else "default")
         name = bound.next_name(sysroot, stateroot, root.commit)
-        apps = bound.plan(root.path, sysroot, name, options.bound)
+        apps = bound.plan(root.path, sysroot, name, bound_options(wanted, options))
     first = next(iter(sysroot.deployments().all), None)
     return TransactionPlan(
         wanted=wanted,

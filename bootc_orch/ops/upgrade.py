@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
-from bootc_orch.errors import OrchError
+from bootc_orch.errors import OrchError, ReadOnlyError, UsageError
 from bootc_orch.model.deployment import Deployments
 from bootc_orch.model.difference import LayerDifference
 from bootc_orch.model.digest import Digest
@@ -88,20 +89,34 @@ def check(
 ) -> Available | None:
     """Look for a newer version and note it on the current one; None if there is none.
 
+    Who may not write there is told of it all the same, and that it is not noted.
+
     Raises:
+        UsageError: nothing may be fetched, so nothing can be found.
         OrchError: the image cannot be opened.
     """
+    if options.offline:
+        raise UsageError(
+            f"Whether {wanted.source.image} has a newer version cannot be told without asking "
+            "its source.",
+            hint="Leave out --offline.",
+        )
     deployments = sysroot.deployments()
     current = require_current(deployments, sysroot)
     found = plan_pull(sysroot.repo_path, wanted.source, options, progress)
     if found is None:
         return None
     image = found.image
-    with locked(sysroot.repo_path, exclusive=True, timeout=options.lock_timeout):
-        repo = sysroot.repo()
-        state = commit_state(repo, (deployments.staged or current).checksum)
-        update = CachedUpdate(image.digest, image.manifest, image.config)
-        write_cached_update(repo, current.checksum, update)
+    repo = sysroot.repo()
+    state = commit_state(repo, (deployments.staged or current).checksum)
+    update = CachedUpdate(image.digest, image.manifest, image.config)
+    try:
+        with locked(sysroot.repo_path, exclusive=True, timeout=options.lock_timeout):
+            write_cached_update(repo, current.checksum, update)
+    except ReadOnlyError:
+        if os.geteuid() == 0:
+            raise
+        progress.warning("The update is not noted for status, which only root can do.")
     return Available(
         reference=wanted.target,
         digest=image.digest,

@@ -375,6 +375,31 @@ def test_without_privileges_it_is_said_that_root_is_needed(system, argv):
     assert "hint: Run the command as root." in refused.stderr
 
 
+def test_an_update_is_planned_and_looked_for_without_privileges(tmp_path, registry):
+    name = registry.push(make_os(tmp_path / "os-1", 1), "os")
+    argv = ("--insecure-skip-tls-verification", "--sysroot")
+    system = System.installed(tmp_path / "sysroot", f"docker://{name}", argv[0])
+    try:
+        registry.push(make_os(tmp_path / "os-2", 2), "os")
+        before = system.snapshot()
+        how = {"prefix": UNPRIVILEGED, "env": {"HOME": "/"}}
+        plan = bootc_orch("upgrade", "--plan", "--json", *argv, system.path, **how).json["plan"]
+        assert len(plan["fetch"]) == 1
+        found = bootc_orch("upgrade", "--check", *argv, system.path, **how)
+        assert "  Version: 2" in found.lines
+        assert "not noted for status, which only root can do" in found.stderr
+        refused = bootc_orch("upgrade", *argv, system.path, status=73, **how)
+        assert "Run the command as root" in refused.stderr
+        assert system.snapshot() == before
+    finally:
+        system.release()
+
+
+def test_a_newer_version_is_not_looked_for_without_asking(system):
+    """Where nothing may be fetched, neither "not stored" nor "no changes" would be true."""
+    assert "Leave out --offline" in system.run("upgrade", "--check", "--offline", status=2).stderr
+
+
 def test_deploy_starts_afresh_in_another_stateroot(system, os_image, tmp_path):
     subprocess.run(["ostree", "admin", "os-init", f"--sysroot={system.path}", "other"], check=True)
     digest = tmp_path / "commit"
@@ -522,7 +547,10 @@ def test_what_was_downloaded_is_staged_with_the_app_images_of_then(tmp_path, reg
             shutil.rmtree(registry.directory / "storage")
         system.run("cleanup")
         asked = len(registry.requests())
-        system.run("upgrade", "--from-downloaded", "--retries", "0")
+        argv = ("upgrade", "--from-downloaded", "--retries", "0")
+        [planned] = system.run(*argv, "--plan", "--json").json["plan"]["bound_images"]
+        assert (planned["action"], planned["size"]) == ("keep", 0)
+        system.run(*argv)
         assert len(registry.requests()) == asked
         [app] = system.entries()[0]["boundImages"]
         assert app["imageDigest"] == then

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,11 +162,28 @@ def test_layers_that_vanish_every_time_are_an_error(tmp_path, oci_layout_of, mon
     verify_state(repo)
 
 
-def test_offline_only_a_stored_digest_will_do(tmp_path, oci_layout_of):
+def test_offline_only_a_stored_image_will_do(tmp_path, oci_layout_of):
     repo = init_repo(tmp_path / "repo")
     offline = PullOptions(proxy=ProxyOptions(), offline=True)
+    image = reference(oci_layout_of("single"))
     with pytest.raises(NotFoundError, match="fetching is switched off"):
-        pull(repo, reference(oci_layout_of("single")), offline, NullProgress())
+        pull(repo, image, offline, NullProgress())
+    stored = pull(repo, image, OPTIONS, NullProgress())
+    found = pull(repo, image, offline, NullProgress())
+    assert (found.changed, found.commit) == (False, stored.commit)
+    assert plan_pull(repo, image, offline, NullProgress()) is None
+
+
+def test_offline_another_version_of_a_stored_name_is_not_stored(tmp_path, oci_layout_of):
+    repo = init_repo(tmp_path / "repo")
+    target = ImageReference.parse("docker://localhost/os:stable")
+    named = PullOptions(proxy=ProxyOptions(), target=target)
+    pull(repo, reference(oci_layout_of("single")), named, NullProgress())
+    pinned = OstreeImageReference.parse(
+        f"ostree-unverified-registry:localhost/os@sha256:{'0' * 64}"
+    )
+    with pytest.raises(NotFoundError, match="fetching is switched off"):
+        pull(repo, pinned, replace(named, offline=True), NullProgress())
 
 
 def test_an_image_can_be_stored_under_another_name(tmp_path, oci_layout_of):
