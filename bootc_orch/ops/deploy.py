@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from bootc_orch.errors import CommandError, ReadOnlyError, SpaceError, StoreDamagedError
 from bootc_orch.model.deployment import Deployment
 from bootc_orch.model.origin import Origin
+from bootc_orch.ops.workspace import workspace
 from bootc_orch.tools.ostree import sync_filesystem
 from bootc_orch.tools.ostree_admin import DeployOptions, OstreeAdmin
 from bootc_orch.tools.sysroot import Sysroot
@@ -39,7 +39,7 @@ def deploy(sysroot: Sysroot, request: DeployRequest) -> Deployment:
         StoreDamagedError: ostree reported success, but something else boots next.
     """
     before = {one.path for one in sysroot.deployments().all}
-    with _origin_file(request.origin) as origin:
+    with _origin_file(sysroot, request.origin) as origin:
         try:
             OstreeAdmin(sysroot.path).deploy(request.commit, origin, request.options)
         except CommandError as error:
@@ -65,9 +65,9 @@ def synchronise(sysroot: Sysroot) -> None:
 
 
 @contextmanager
-def _origin_file(origin: Origin) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="bootc-orch-origin-") as directory:
-        path = Path(directory) / "origin"
+def _origin_file(sysroot: Sysroot, origin: Origin) -> Iterator[Path]:
+    with workspace(sysroot.repo(), "origin") as directory:
+        path = directory / "origin"
         path.write_text(str(origin))
         yield path
 

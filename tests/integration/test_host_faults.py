@@ -54,9 +54,21 @@ class World:
         result = bootc_orch(
             "switch", "--transport", transport, name, "--sysroot", self.system.path,
             "--retries", "0", *argv,
-            status=status, env={"PATH": f"{self.shims}:{os.environ['PATH']}"},
+            status=status, env=self.environment,
         )  # fmt: skip
         return result.stderr
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The shims at the head of PATH, and a place for temporary files."""
+        place = self.shims.parent / "tmp"
+        place.mkdir(exist_ok=True)
+        return {"PATH": f"{self.shims}:{os.environ['PATH']}", "TMPDIR": str(place)}
+
+    def leftovers(self) -> list[str]:
+        """Names of what was meant to be temporary."""
+        places = (self.shims.parent / "tmp", self.system.repo / "tmp")
+        return [path.name for place in places for path in place.glob("bootc-orch-*")]
 
     def heal(self) -> None:
         for path in self.shims.iterdir():
@@ -114,7 +126,7 @@ def kill_at(world: World, verb: str) -> None:
             str(PROGRAM), "switch", "--transport", transport, name,
             "--sysroot", str(world.system.path),
         ],
-        env={**os.environ, "PATH": f"{world.shims}:{os.environ['PATH']}"},
+        env={**os.environ, **world.environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -135,6 +147,7 @@ def test_a_kill_before_the_deployment_changes_nothing_and_converges(world, verb)
     kill_at(world, verb)
     assert world.system.snapshot() == before
     assert_second_try_succeeds(world)
+    assert world.leftovers() == []
 
 
 @pytest.mark.parametrize("verb", AFTER)
