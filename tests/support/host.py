@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,7 +182,7 @@ class System:
 _OWN = ("boot", "etc", "ostree", "proc", "run", "sysroot", "var")
 _ENTER = """
 set -e
-root=$1 deployment=$2 sysroot=$3 run=$4; shift 4
+root=$1 deployment=$2 sysroot=$3 run=$4 temporary=$5; shift 5
 mount --bind "$deployment" "$root"
 mount --bind "$sysroot" "$root/sysroot"
 mount --bind "$sysroot/boot" "$root/boot"
@@ -189,6 +190,8 @@ mount --bind "$run" "$root/run"
 mount --bind "$(realpath "$deployment/../../var")" "$root/var"
 mount --rbind /proc "$root/proc"
 for directory in $SHARED; do mount --rbind "/$directory" "$root/$directory"; done
+mkdir -p "$root$temporary"
+mount --rbind "$temporary" "$root$temporary"
 exec chroot "$root" "$@"
 """
 
@@ -297,6 +300,7 @@ class Machine:
             "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--propagation", "private",
             "sh", "-c", _ENTER, "sh",
             self.place / "root", self.booted, self.system.path, self.run_directory,
+            tempfile.gettempdir(),
         )  # fmt: skip
 
 
