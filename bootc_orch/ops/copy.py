@@ -60,9 +60,11 @@ def plan_copy(
     refuse_collision(destination, target)
     layers = _layer_commits(source, state, image)
     missing = tuple(
-        digest for digest, commit in layers if destination.rev_parse(blob_ref(digest)) != commit
+        digest
+        for digest, commit in layers
+        if destination.rev_parse_intact(blob_ref(digest)) != commit
     )
-    present = destination.rev_parse(image_ref(target)) == state.merge_commit
+    present = destination.rev_parse_intact(image_ref(target)) == state.merge_commit
     return CopyPlan(state, layers, missing, unchanged=present and not missing)
 
 

@@ -91,7 +91,7 @@ def pull(
             result = _pull(repo, reference, options, progress)
     if options.gc and result.changed:
         progress.step(Step.CLEANUP)
-        _collect(repo)
+        _collect(repo, progress)
     return result
 
 
@@ -283,10 +283,11 @@ def _keeps_var(choice: VarContent) -> bool:
     return choice is VarContent.KEEP
 
 
-def _collect(repo: Repo) -> None:
+def _collect(repo: Repo, progress: Progress) -> None:
     """Remove refs of layers that no image needs; their objects go when garbage is collected.
 
-    Where other processes use the repository, the last of them does it.
+    Where other processes use the repository, the last of them does it.  What is damaged, which may
+    be another image, is no fault of the one that was pulled.
     """
     from bootc_orch.ops.prune import delete_layers, unused_layers
 
@@ -295,3 +296,5 @@ def _collect(repo: Repo) -> None:
             delete_layers(repo, unused_layers(repo))
     except LockedError:
         logger.info("Other processes use the repository; unused layers are removed later.")
+    except StoreDamagedError as error:
+        progress.warning(f"Unused layers are not removed. {error.summary} {error.hint or ''}")

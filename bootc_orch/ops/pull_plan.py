@@ -235,7 +235,8 @@ def _plan_layer(
 def plan_image(repo: Repo, image: OpenedImage, previous: Manifest | None) -> PullPlan:
     """Compare *image* with what *repo* holds.
 
-    A layer is there only with a whole commit; one that ostree marks as partial is fetched.
+    A layer is there only with a whole commit and a ref that can be read; one that ostree marks as
+    partial is fetched.
 
     Args:
         repo: The repository.
@@ -249,7 +250,7 @@ def plan_image(repo: Repo, image: OpenedImage, previous: Manifest | None) -> Pul
     verified = verified_layers(repo, merges)
     stored = {}
     for digest in {layer.descriptor.digest for layer in image.layers} | verified.keys():
-        commit = repo.rev_parse(blob_ref(digest))
+        commit = repo.rev_parse_intact(blob_ref(digest))
         if commit is not None and repo.has_commit(commit) and not repo.is_partial(commit):
             stored[digest] = StoredLayer(commit, kind_of(repo, commit))
     return PullPlan(image, plan_layers(image, stored, verified), verified, previous)

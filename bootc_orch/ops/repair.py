@@ -7,7 +7,6 @@ of those that are bad, and its refs of those that are damaged.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -235,14 +234,12 @@ def _is_whole(repo: Repo, verifier: Verifier, ref: str) -> bool:
 
 
 def _bring_back(repo: Repo, scratch: Repo, bad: Sequence[str]) -> None:
-    """Replace bad objects and damaged refs of *repo* by those of *scratch*.
+    """Replace bad objects and refs of *repo* by those of *scratch*.
 
     ostree looks for missing objects only below commits that are marked as partial; it takes the
     mark away when all of them are there.
     """
     refs = scratch.refs(f"{IMAGE_PREFIX}") | scratch.refs(BLOB_PREFIX)
-    for ref in refs:
-        _forget_if_damaged(repo, ref)
     for name in bad:
         checksum, _, kind = name.partition(".")
         replacement = scratch.object_path(checksum, _stored_kind(scratch, kind))
@@ -253,14 +250,6 @@ def _bring_back(repo: Repo, scratch: Repo, bad: Sequence[str]) -> None:
     for commit in set(refs.values()):
         (state / f"{commit}.commitpartial").touch()
     repo.pull_local(scratch.path, sorted(refs), verify_bindings=False)
-
-
-def _forget_if_damaged(repo: Repo, ref: str) -> None:
-    try:
-        repo.rev_parse(ref)
-    except OrchError:
-        path = repo.path / "refs/heads" / ref
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _stored_kind(repo: Repo, kind: str) -> str:

@@ -119,7 +119,7 @@ class Objects:
         """
         scan = self.scan_refs(prefix, below=below)
         for ref, reason in scan.damaged.items():
-            raise StoreDamagedError(f"Ref {ref} of {self.path} is damaged: {reason}")
+            raise self._damaged_ref(ref, reason)
         return dict(scan.commits)
 
     def rev_parse(self, ref: str) -> str | None:
@@ -132,6 +132,21 @@ class Objects:
             return read_ref(self.path / "refs/heads", ref)
         except NotFoundError:
             return None
+        except StoreDamagedError as error:
+            raise self._damaged_ref(ref, error.summary) from error
+
+    def rev_parse_intact(self, ref: str) -> str | None:
+        """Do the same for who would set *ref* anew: one that cannot be read is none."""
+        try:
+            return self.rev_parse(ref)
+        except StoreDamagedError:
+            return None
+
+    def _damaged_ref(self, ref: str, reason: str) -> StoreDamagedError:
+        return StoreDamagedError(
+            f"Ref {ref} of {self.path} is damaged: {reason}.",
+            hint="Find out what it belongs to, and what to do, with: bootc-orch fsck",
+        )
 
     def object_path(self, checksum: str, kind: str) -> Path:
         """Where the object *checksum* of *kind* (``commit``, ``dirtree``, …) is or would be."""

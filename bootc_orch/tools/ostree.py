@@ -11,7 +11,7 @@ import os
 import re
 import struct
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +30,7 @@ from bootc_orch.errors import (
 )
 from bootc_orch.process import Completed, run
 from bootc_orch.tools.objects import Objects, RepoMode
+from bootc_orch.tools.repo_files import is_directory, remove_empty
 
 # What ostree prints, in the C locale, and what it means for the caller.
 _COMPLAINTS: tuple[tuple[type[OrchError], str, tuple[str, ...]], ...] = (
@@ -85,8 +86,21 @@ class Repo(Objects):
         return cls(path)
 
     def create_ref(self, ref: str, commit: str) -> None:
-        """Point *ref* to *commit*, whether it exists or not."""
+        """Point *ref* to *commit*, whether it exists, is damaged, or does not exist."""
+        self._make_way([ref])
         self._run("refs", f"--create={ref}", "--force", commit)
+
+    def _make_way(self, refs: Iterable[str]) -> None:
+        """Remove what is in the place of *refs* and is none, as ostree does not overwrite it.
+
+        That is a file that cannot be understood, and a directory with nothing left in it.
+        """
+        for ref in refs:
+            path = self.path / "refs/heads" / ref
+            if is_directory(path):
+                remove_empty(path)
+            elif self.rev_parse_intact(ref) is None:
+                path.unlink(missing_ok=True)
 
     def delete_refs(self, refs: Collection[str]) -> None:
         """Delete *refs*; one that has already gone is not an error.
@@ -125,7 +139,11 @@ class Repo(Objects):
     def pull_local(
         self, source: Path, revisions: Sequence[str], *, verify_bindings: bool = True
     ) -> None:
-        """Copy *revisions*, refs or checksums, from *source*; refs are set here as well."""
+        """Copy *revisions*, refs or checksums, from *source*; refs are set here as well.
+
+        One that is damaged here is set anew.
+        """
+        self._make_way(revisions)
         self._run(
             "pull-local",
             *(() if verify_bindings else ("--disable-verify-bindings",)),

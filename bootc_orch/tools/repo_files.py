@@ -5,6 +5,7 @@ Source: ostree's repository layout; a ref is a file with a checksum, an alias a 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -51,6 +52,8 @@ def scan_refs(root: Path, prefix: str) -> RefScan:
 def read_ref(root: Path, ref: str) -> str:
     """Read the commit that *ref* in the directory *root* points to.
 
+    A directory is no ref; other refs may have been below it.
+
     Raises:
         NotFoundError: there is no such ref.
         StoreDamagedError: it holds no checksum, or is no regular file.
@@ -79,6 +82,18 @@ def damage_or_io(error: OSError, path: Path) -> OrchError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
         return StoreDamagedError(f"{path} is missing or of a wrong type.", path=str(path))
     return StorageIOError(f"{path} cannot be read: {error.strerror}.", path=str(path))
+
+
+def is_directory(path: Path) -> bool:
+    """Say whether a directory itself, no link to one, is at *path*."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def remove_empty(path: Path) -> None:
+    """Remove the directory at *path* as far as there are only empty directories in it."""
+    for directory, _, _ in os.walk(path, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(directory).rmdir()
 
 
 def write_atomically(path: Path, data: bytes, directory: Path) -> None:
@@ -129,6 +144,8 @@ def _parse_ref(path: Path, *, alias: bool) -> str:
         mode = path.stat(follow_symlinks=alias).st_mode
     except OSError as error:
         raise NotFoundError(f"{path} does not exist.") from error
+    if is_directory(path):
+        raise NotFoundError(f"{path} is a directory.")
     if not stat.S_ISREG(mode):
         raise StoreDamagedError("it is not a regular file")
     text = read_bytes(path).decode("ascii", "replace")

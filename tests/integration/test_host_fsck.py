@@ -13,7 +13,8 @@ from support.cli import UNPRIVILEGED, bootc_orch
 from support.host import KERNEL, System, make_os
 from support.registry import Registry
 
-from bootc_orch.model.refs import IMAGE_PREFIX
+from bootc_orch.model.reference import ImageReference
+from bootc_orch.model.refs import IMAGE_PREFIX, image_ref
 from bootc_orch.tools.ostree import Repo
 
 pytestmark = pytest.mark.root
@@ -147,6 +148,59 @@ def test_damage_is_named_and_healed(sick, damage, kind):
     assert fsck(sick.repo.path, 0) == []
     assert sick.commit == commit
     assert list((sick.repo.path / "state").glob("*.commitpartial")) == []
+
+
+@pytest.mark.parametrize("text", ["garbage\n", "", "0" * 63], ids=["garbage", "empty", "short"])
+@pytest.mark.parametrize("part", ["image", "layer"])
+def test_a_damaged_ref_is_set_anew_by_the_next_pull(sick, part, text):
+    """As after a power cut; ostree itself refuses to overwrite such a ref."""
+    refs = sick.repo.refs()
+    ref = sick.ref if part == "image" else sick.layer_refs[0]
+    (sick.repo.path / "refs/heads" / ref).write_text(text)
+    reference = sick.image.replace("docker://", "ostree-unverified-registry:")
+    argv = ("image", "pull", sick.repo.path, reference, "--insecure-skip-tls-verification")
+    result = bootc_orch(*argv)
+    assert f"Ref {ref} of {sick.repo.path} is damaged" in result.stderr
+    assert sick.repo.refs() == refs
+    assert fsck(sick.repo.path, 0) == []
+
+
+def test_a_damaged_ref_of_another_image_stops_no_pull(sick, tmp_path):
+    refs = sick.repo.refs()
+    for ref in (sick.ref, sick.layer_refs[0]):
+        (sick.repo.path / "refs/heads" / ref).write_text("")
+    other = make_os(tmp_path / "other", 2)
+    result = bootc_orch("image", "pull", sick.repo.path, f"ostree-unverified-image:{other}")
+    assert "Unused layers are not removed." in result.stderr
+    assert {"damaged-ref"} == {finding["kind"] for finding in fsck(sick.repo.path, 65)}
+    bootc_orch("repair", "--repo", sick.repo.path, "--insecure-skip-tls-verification")
+    assert fsck(sick.repo.path, 0) == []
+    assert refs.items() <= sick.repo.refs().items()
+
+
+def test_an_image_can_have_the_name_of_a_directory_that_is_left_of_others(repo, tmp_path):
+    path = repo("bare")
+    inner = make_os(tmp_path / "os/inner")
+    bootc_orch("image", "pull", path, f"ostree-unverified-image:{inner}")
+    bootc_orch("image", "remove", "--repo", path, inner)
+    outer = make_os(tmp_path / "os")
+    directory = path / "refs/heads" / image_ref(ImageReference.parse(outer))
+    assert directory.is_dir()
+    bootc_orch("image", "pull", path, f"ostree-unverified-image:{outer}")
+    assert directory.is_file()
+    assert fsck(path, 0) == []
+
+
+def test_a_copy_sets_damaged_refs_anew(sick, repo):
+    other = Repo(repo("archive"))
+    argv = ("image", "copy", "--src-repo", sick.repo.path, "--dest-repo", other.path, sick.image)
+    bootc_orch(*argv)
+    refs = other.refs()
+    for ref in (sick.ref, sick.layer_refs[0]):
+        (other.path / "refs/heads" / ref).write_text("garbage\n")
+    bootc_orch(*argv)
+    assert other.refs() == refs
+    assert fsck(other.path, 0) == []
 
 
 def test_a_compressed_object_that_cannot_be_decompressed_is_one_that_is_damaged(
