@@ -130,13 +130,20 @@ class HostSpec:
     def from_json(cls, value: object) -> Self:
         """Read the JSON object; an absent boot order is the default one.
 
+        Documents may have more keys than these.  One that is null asks for nothing; any other
+        asks for something that would not be done, be it misspelt or of a newer schema.
+
         Raises:
             UsageError: it is not such an object.
         """
         if not isinstance(value, dict):
             raise UsageError("spec must be an object.")
-        if unknown := sorted(set(value) - {"image", "bootOrder"}):
-            raise UsageError(f"spec has the unknown key {unknown[0]!a}.")
+        asked = {key for key, content in value.items() if content is not None}
+        if unknown := sorted(asked - {"image", "bootOrder"}, key=str):
+            raise UsageError(
+                f"spec has the unknown key {unknown[0]!a}, which asks for what is not known here.",
+                hint="Correct it, or leave it out: only image and bootOrder can be edited.",
+            )
         image = value.get("image")
         order = value.get("bootOrder") or BootOrder.DEFAULT
         if order not in tuple(BootOrder):

@@ -116,12 +116,23 @@ def test_an_edited_document_gives_the_specification_that_it_shows():
         {"apiVersion": "v2", "kind": "BootcHost", "spec": {}},
         {"apiVersion": "org.containers.bootc/v1", "kind": "BootcHost", "spec": []},
         {"apiVersion": "org.containers.bootc/v1", "kind": "BootcHost", "spec": {"imge": {}}},
+        {"apiVersion": "org.containers.bootc/v1", "kind": "BootcHost", "spec": {"a": 1, 1: "a"}},
         {"apiVersion": "org.containers.bootc/v1", "kind": "BootcHost", "spec": {"image": "x"}},
         {"apiVersion": "org.containers.bootc/v1", "kind": "BootcHost", "spec": {"bootOrder": "x"}},
     ],
 )
 def test_what_is_no_host_document_is_refused(document):
     with pytest.raises(UsageError):
+        parse_edited_host(document)
+
+
+def test_a_key_of_another_schema_that_asks_for_nothing_is_passed_over():
+    host = HOSTS["one"]
+    document = host.to_json()
+    document["spec"]["newer"] = None
+    assert parse_edited_host(document) == host.spec
+    document["spec"]["newer"] = "required"
+    with pytest.raises(UsageError, match="unknown key 'newer'"):
         parse_edited_host(document)
 
 
