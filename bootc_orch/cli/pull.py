@@ -102,6 +102,7 @@ def pull(
     from bootc_orch.ops.pull import pull as pull_image
 
     exclusive(check=check, plan=plan)
+    exclusive(check=check, offline=fetching.offline)
     path, reference = _positionals(words, repo)
     opened = open_repo(path)
     options = fetching.pull_options(
