@@ -65,8 +65,12 @@ class ReportingGroup(TyperGroup):
         try:
             options["standalone_mode"] = False
             status = super().main(args, *positional, **options)
+            if not status:
+                output.flush()
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - as above
             status = report(error)
+        with suppress(OSError):  # the error itself is what counts
+            output.flush()
         if not standalone_mode:
             return status
         raise SystemExit(status if isinstance(status, int) else 0)

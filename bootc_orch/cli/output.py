@@ -131,6 +131,26 @@ def reader_has_gone() -> bool:
     return gone
 
 
+def flush() -> None:
+    """Write out what is buffered; Python would do so at exit, where nobody reports a failure.
+
+    Raises:
+        OSError: a stream cannot be written, for another reason than that its reader has gone; what
+            was to go there is dropped.
+    """
+    failures = []
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            _abandon(stream)
+        except OSError as error:
+            failures.append(error)
+            _abandon(stream)
+    if failures:
+        raise failures[0]
+
+
 def _abandon(stream: TextIO) -> None:
     """Send what is still to come to nowhere; the reader has gone."""
     null = os.open(os.devnull, os.O_WRONLY)

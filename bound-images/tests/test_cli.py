@@ -132,6 +132,7 @@ def test_closed_standard_streams_are_survived(world):
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize(
     ("redirection", "argv", "status"),
     [
@@ -140,8 +141,11 @@ def test_closed_standard_streams_are_survived(world):
         pytest.param("2>/dev/full", ["list", "--root", "/nope"], 66, id="error"),
     ],
 )
-def test_a_stream_that_cannot_be_written_is_an_error_and_no_traceback(redirection, argv, status):
-    done = bound_images(*argv, prefix=["sh", "-c", f'exec "$@" {redirection}', "sh"])
+def test_a_stream_that_cannot_be_written_is_an_error_and_no_traceback(
+    redirection, argv, status, unbuffered
+):
+    prefix = ["sh", "-c", f'exec "$@" {redirection}', "sh"]
+    done = bound_images(*argv, prefix=prefix, env={"PYTHONUNBUFFERED": unbuffered})
     assert done.returncode == status
     assert "Traceback" not in done.stdout + done.stderr
     assert "internal error" not in done.stdout + done.stderr

@@ -281,6 +281,7 @@ def test_only_a_reader_that_goes_away_is_no_error_p05(reads, told):
     assert (done.returncode, b"internal error" in done.stderr) == (1, told)
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize(
     ("argv", "full", "status"),
     [
@@ -289,10 +290,13 @@ def test_only_a_reader_that_goes_away_is_no_error_p05(reads, told):
         pytest.param(("image", "list", "--repo", "/nope"), "stderr", 66, id="error"),
     ],
 )
-def test_a_stream_that_cannot_be_written_is_an_error_and_no_traceback(argv, full, status):
+def test_a_stream_that_cannot_be_written_is_an_error_and_no_traceback(
+    argv, full, status, unbuffered
+):
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("wb") as device:
-        done = bootc_orch(*argv, **{**streams, full: device})
+        done = bootc_orch(*argv, **{**streams, full: device}, env=environment)
     assert done.returncode == status
     assert b"Traceback" not in (done.stdout or b"") + (done.stderr or b"")
     assert b"internal error" not in (done.stderr or b"")

@@ -6,8 +6,9 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -46,8 +47,12 @@ class ReportingGroup(TyperGroup):
         try:
             options["standalone_mode"] = False
             status = super().main(args, *positional, **options)
+            if not status:
+                _flush()
         except Exception as error:  # noqa: BLE001 - the last line before a traceback
             status = report(error)
+        with suppress(OSError):  # the error itself is what counts
+            _flush()
         if not standalone_mode:
             return status
         raise SystemExit(status if isinstance(status, int) else 0)
@@ -60,12 +65,31 @@ def report(error: Exception) -> int:
         error.show()  # type: ignore[attr-defined]
         return UsageError.exit_code
     if isinstance(error, BrokenPipeError):
-        # Whoever read standard output has gone; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon(sys.stdout)
         return 1
     known = _as_ours(error)
     SESSION.output.error(known)
     return exit_status(known)
+
+
+def _flush() -> None:
+    """Write out what is buffered; Python would do so at exit, where nobody reports a failure."""
+    failures = []
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            failures.append(error)
+            _abandon(stream)
+    if failures:
+        raise failures[0]
+
+
+def _abandon(stream: TextIO) -> None:
+    """Send what is still to come to nowhere, and what is buffered at exit as well."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def _as_ours(error: Exception) -> BoundImagesError:
