@@ -104,10 +104,7 @@ def prune(
         NotFoundError: there is no store, or a root or lock file is missing.
         BoundImagesError: a root or lock file cannot be read; nothing was removed then.
     """
-    if not keep_roots:
-        raise UsageError(
-            "prune needs to know which roots to keep.", hint="Give --keep-root for each of them."
-        )
+    require_roots(keep_roots)
     check_store(store)
     if not store.is_dir():
         raise NotFoundError(f"There is no store at {store}.", path=str(store))
@@ -121,6 +118,18 @@ def prune(
             if apply:
                 apply_prune(plan, images)
     return plan
+
+
+def require_roots(roots: Sequence[Path]) -> None:
+    """Make sure that it was said which roots stay; without any, everything would go.
+
+    Raises:
+        UsageError: it was not.
+    """
+    if not roots:
+        raise UsageError(
+            "prune needs to know which roots to keep.", hint="Give --keep-root for each of them."
+        )
 
 
 def apply_prune(plan: PrunePlan, images: ImageStore) -> None:

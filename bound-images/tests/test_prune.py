@@ -81,6 +81,8 @@ def test_without_a_root_to_keep_it_is_a_usage_error(world, layout, registry):
     (lock,) = world.state.glob("*.json")
     assert world.json("prune", "--keep-lock", lock, status=2)["error"]["class"] == "usage"
     assert len(world.ids()) == 1
+    # Also where nothing else is right.
+    assert world.json("prune", "--root", "/nope", status=2)["error"]["class"] == "usage"
 
 
 @pytest.mark.parametrize("damage", ["gone", "dangling", "lock"])

@@ -11,6 +11,7 @@ from bound_images.cli import options as o
 from bound_images.cli.output import size
 from bound_images.cli.session import SESSION
 from bound_images.prune import prune as prune_store
+from bound_images.prune import require_roots
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -45,6 +46,7 @@ def prune_command(
     verbose: o.Verbose = 0,
 ) -> None:
     """Remove the images that no kept root is bound to."""
+    require_roots(keep_root or ())
     done = prune_store(
         o.Places(root, store, None, None).store,
         keep_roots=keep_root or (),
