@@ -85,10 +85,12 @@ def test_a_store_of_a_root_with_a_policy_is_labelled_as_the_store_of_the_host(
 
 
 @pytest.mark.skipif(shutil.which("setfiles") is None, reason="needs setfiles (policycoreutils)")
-@pytest.mark.xfail(strict=False, reason="holds with setfiles 3.4; newer ones answer differently")
 def test_every_label_is_the_one_that_setfiles_gives(world, layout, registry, tmp_path):
-    policy = give_policy(world.root)
     bind(world, layout, registry)
+    world.run("sync")
+    # podman 4 makes this directory, which has no label; podman 5 does not.
+    (world.store / "mounts").mkdir(exist_ok=True)
+    policy = give_policy(world.root)
     world.run("sync")
     tree = tmp_path / "tree"
     store = tree / "var/lib/containers/storage"
