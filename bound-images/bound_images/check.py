@@ -23,7 +23,7 @@ from bound_images.locking import DEFAULT_TIMEOUT, locked
 from bound_images.programs import Runner
 from bound_images.record import LockedImage, Record
 from bound_images.rootfs import Root
-from bound_images.scan import BoundImage, scan
+from bound_images.scan import ARTIFACT, ARTIFACT_REMEDY, BoundImage, scan
 from bound_images.store import ImageStore, open_store
 from bound_images.storeimages import StoredImage
 from bound_images.where import check_store, private_directory, state_directory
@@ -47,7 +47,7 @@ _REMEDY = {
     Verdict.UNRECORDED: "Run sync to bring store and lock file up to date.",
     Verdict.UNBOUND: "Run sync to bring the lock file up to date.",
     Verdict.DAMAGED: "Run sync --verify to fetch damaged images again.",
-    Verdict.UNSUPPORTED: "Take the unit out of the bound directory.",
+    Verdict.UNSUPPORTED: ARTIFACT_REMEDY,
 }
 
 
@@ -215,8 +215,7 @@ def _error_of(image: CheckedImage) -> BoundImagesError:
         Verdict.UNRECORDED: f"{image.canonical} is bound, and not in the lock file.",
         Verdict.UNBOUND: f"{image.canonical} is in the lock file, and not bound.",
         Verdict.DAMAGED: f"{image.canonical} is damaged.",
-        Verdict.UNSUPPORTED: f"{image.canonical} is an OCI artifact, and no additional store can"
-        " hold those.",
+        Verdict.UNSUPPORTED: f"{image.canonical} is {ARTIFACT}",
     }[image.verdict]
     kinds: dict[Verdict, type[BoundImagesError]] = {
         Verdict.MISSING: NotFoundError,

@@ -13,7 +13,7 @@ from bound_images.locking import DEFAULT_TIMEOUT
 from bound_images.programs import Runner
 from bound_images.reference import ImageName, printable
 from bound_images.rootfs import Root
-from bound_images.scan import BoundImage, scan
+from bound_images.scan import ARTIFACT, BoundImage, scan
 from bound_images.session import opened
 from bound_images.settings import SyncOptions
 from bound_images.storeimages import StoredImage
@@ -46,7 +46,7 @@ class Explanation:
         if self.bound:
             what = f"{self.bound[0].sources[0]} binds it"
             if self.bound[0].artifact:
-                return f"{what}; it is an OCI artifact, and no additional store can hold those."
+                return f"{what}; it is {ARTIFACT}"
             return f"{what}." if self.stored else f"{what}, and it is not in the store: run sync."
         if self.locks:
             return f"{self.locks[0][0]} records it; this root is not bound to it."

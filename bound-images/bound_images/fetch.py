@@ -115,7 +115,7 @@ class Fetcher:
         version = self._store.podman_version
         own = pull_arguments(options, version)
         own_global = global_arguments(options, version, root=self._root)
-        if not own_global and is_plain(options):
+        if is_plain(options):
             # podman starts itself anew to unpack a layer, and nothing else can then be written to
             # the store; skopeo does so in half the time.  podman then finds the layers there.
             self._store.copy_in(

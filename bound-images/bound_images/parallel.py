@@ -60,21 +60,19 @@ def for_each(
     """
     results: dict[int, R] = {}
     errors: dict[int, BoundImagesError] = {}
-    waiting = dict(enumerate(items))
-    running: dict[Future[R], int] = {}
-    taken: dict[int, frozenset[str]] = {}
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+    waiting = {index: (item, frozenset(needs(item))) for index, item in enumerate(items)}
+    running: dict[Future[R], tuple[int, frozenset[str]]] = {}
+    jobs = max(1, jobs)
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
         try:
             while waiting or running:
-                for index, item in tuple(waiting.items()):
-                    needed = frozenset(needs(item))
-                    if len(running) < max(1, jobs) and needed.isdisjoint(chain(*taken.values())):
+                for index, (item, needed) in tuple(waiting.items()):
+                    taken = chain.from_iterable(words for _, words in running.values())
+                    if len(running) < jobs and needed.isdisjoint(taken):
                         del waiting[index]
-                        taken[index] = needed
-                        running[pool.submit(action, item)] = index
+                        running[pool.submit(action, item)] = index, needed
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    index = running.pop(future)
-                    del taken[index]
+                    index, _ = running.pop(future)
                     try:
                         results[index] = future.result()
                     except BoundImagesError as error:

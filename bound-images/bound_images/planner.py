@@ -13,7 +13,7 @@ from bound_images.parallel import Failures, for_each
 from bound_images.plan import SyncPlan, plan_sync
 from bound_images.record import Record
 from bound_images.resolve import ResolvedImage
-from bound_images.scan import BoundImage
+from bound_images.scan import ARTIFACT, ARTIFACT_REMEDY, BoundImage
 from bound_images.session import Session
 from bound_images.settings import SyncOptions
 from bound_images.storeimages import StoredImage
@@ -85,10 +85,7 @@ class Planner:
         self._progress(Event(image.key, State.RESOLVING))
         try:
             if image.artifact:
-                what = (
-                    f"{image.reference} is an OCI artifact, and no additional store can hold those."
-                )
-                raise ToolError(what, hint="Take the unit out of the bound directory.")
+                raise ToolError(f"{image.reference} is {ARTIFACT}", hint=ARTIFACT_REMEDY)
             if pinned is None:
                 found = self._by_policy(image) or self._not_newer(
                     self._resolver.resolve(image, stored=self._ids)

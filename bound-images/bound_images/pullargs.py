@@ -109,8 +109,12 @@ def pull_arguments(options: PullOptions, version: tuple[int, int]) -> list[Arg]:
 
 def is_plain(options: PullOptions) -> bool:
     """Say whether skopeo can be told all of *options* that concern the pull as well as podman."""
-    rest = (option for option, _ in argument_pairs(tuple(_without_ours(options.podman_args))))
-    return not options.decryption_key and not options.modules and _PLATFORM.issuperset(rest)
+    if options.decryption_key or options.modules:
+        return False
+    if tuple(_without_additional_stores(options.global_args)):
+        return False
+    rest = argument_pairs(tuple(_without_ours(options.podman_args)))
+    return all(option in _PLATFORM for option, _ in rest)
 
 
 def _module(name: str, root: Root | None) -> str:

@@ -52,7 +52,8 @@ def recover(store: ImageStore, *, jobs: int, failures: Failures) -> None:
     if not was_cut_off(state):
         return
     logger.warning("The machine went down while %s was changed; looking for damage.", store.path)
-    doubtful = [i for i in image_ids(store.path) if i not in verified.read(state)]
+    known = verified.read(state)
+    doubtful = [image_id for image_id in image_ids(store.path) if image_id not in known]
     whole = for_each(
         lambda image_id: (image_id, _is_whole(image_id, store)),
         doubtful,

@@ -26,6 +26,9 @@ from bound_images.system import system_of
 
 logger = logging.getLogger(__name__)
 
+# What is said of an artifact, and what to do about it.
+ARTIFACT = "an OCI artifact, and no additional store can hold those."
+ARTIFACT_REMEDY = "Take the unit out of the bound directory."
 BOUND_DIRECTORY = PurePosixPath("/usr/lib/bootc/bound-images.d")
 # Where a bound file may lie; an update replaces these two, and nothing else.
 ALLOWED_TOPS = ("usr", "etc")

@@ -13,7 +13,7 @@ from bound_images.locking import DEFAULT_TIMEOUT
 from bound_images.namespace import make_writable
 from bound_images.rootfs import Root
 from bound_images.settings import DEFAULT_JOBS, PULL_SECONDS
-from bound_images.where import check_store, default_lock, default_store, root_id
+from bound_images.where import default_lock, default_store, root_id
 
 
 def _set_json(value: Any) -> Any:  # noqa: ANN401 - as typer demands
@@ -201,7 +201,6 @@ class Places:
         place = store or (default_store(self.root) if needs_store else Path("storage"))
         self.store = place.absolute()
         if needs_store:
-            check_store(self.store)
             make_writable(self.store)
         self.lock = (lock or default_lock(self.store, name or root_id(self.root))).absolute()
 
