@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from bootc_orch.cli import output
-from bootc_orch.errors import NotFoundError, UsageError
+from bootc_orch.errors import NotFoundError, NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.config import Config
@@ -95,6 +95,9 @@ LockTimeout = Annotated[
     typer.Option(
         "--lock-timeout", min=0, metavar="SECONDS", help="How long to wait for another process."
     ),
+]
+Unchanged77 = Annotated[
+    bool, typer.Option("--unchanged-exit-77", help="Exit with 77 if there is nothing new.")
 ]
 ProgressFd = Annotated[
     int | None,
@@ -202,6 +205,12 @@ def require_plan(*, plan: bool, diff: bool) -> None:
     """
     if diff and not plan:
         raise UsageError("--diff is a part of a plan.", hint="Add --plan; nothing was done.")
+
+
+def tell_unchanged(asked: bool, *, changed: bool) -> None:  # noqa: FBT001 - the option itself
+    """Exit with the status that ``--unchanged-exit-77`` asks for where nothing has changed."""
+    if asked and not changed:
+        raise typer.Exit(NothingToDo.exit_code)
 
 
 def exclusive(**given: object) -> None:

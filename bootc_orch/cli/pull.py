@@ -17,14 +17,16 @@ from bootc_orch.cli.options import (
     ProgressFd,
     Quiet,
     RepoOption,
+    Unchanged77,
     Verbose,
     exclusive,
     open_repo,
+    tell_unchanged,
 )
 from bootc_orch.cli.output import say, say_result
 from bootc_orch.cli.progress import reporting, say_transfer
 from bootc_orch.cli.render import size_text
-from bootc_orch.errors import NotFoundError, NothingToDo, UsageError
+from bootc_orch.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.model.reference import OstreeImageReference
@@ -78,9 +80,7 @@ def pull(
             "/usr/share/factory/var, or as this version of ostree needs it.",
         ),
     ] = VarContentChoice.AUTO,
-    unchanged_exit_77: Annotated[
-        bool, typer.Option("--unchanged-exit-77", help="Exit with 77 if there is nothing new.")
-    ] = False,
+    unchanged_exit_77: Unchanged77 = False,
     fetching: Fetching,
     unprivileged_proxy: Annotated[
         bool,
@@ -121,8 +121,7 @@ def pull(
     else:
         changed = result.changed
         _say_pulled(reference, result, ostree_digestfile)
-    if unchanged_exit_77 and not changed:
-        raise typer.Exit(NothingToDo.exit_code)
+    tell_unchanged(unchanged_exit_77, changed=changed)
 
 
 def _positionals(words: list[str], repo: Path | None) -> tuple[Path | None, OstreeImageReference]:

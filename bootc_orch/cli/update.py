@@ -32,10 +32,12 @@ from bootc_orch.cli.options import (
     ProgressFd,
     Quiet,
     SysrootOption,
+    Unchanged77,
     Verbose,
     config,
     exclusive,
     require_plan,
+    tell_unchanged,
 )
 from bootc_orch.cli.output import say, say_result
 from bootc_orch.cli.transactions import (
@@ -43,7 +45,6 @@ from bootc_orch.cli.transactions import (
     plan_update,
     run_update,
 )
-from bootc_orch.errors import NothingToDo
 
 app = typer.Typer(add_completion=False)
 
@@ -54,11 +55,6 @@ class Policy(StrEnum):
     CHECK = "check"
     STAGE = "stage"
     APPLY = "apply"
-
-
-Unchanged77 = Annotated[
-    bool, typer.Option("--unchanged-exit-77", help="Exit with 77 if there is nothing new.")
-]
 
 
 @app.command()
@@ -124,8 +120,7 @@ def upgrade(
         changed = plan_update(opened, wanted, options, progress_fd, diff=diff)
     else:
         changed = run_update(opened, wanted, options, progress_fd, apply=apply)
-    if unchanged_exit_77 and not changed:
-        raise typer.Exit(NothingToDo.exit_code)
+    tell_unchanged(unchanged_exit_77, changed=changed)
 
 
 @app.command("auto-update")
@@ -223,5 +218,4 @@ def switch(
             apply=apply,
             leave=None if retain else current,
         )
-    if unchanged_exit_77 and not changed:
-        raise typer.Exit(NothingToDo.exit_code)
+    tell_unchanged(unchanged_exit_77, changed=changed)

@@ -259,8 +259,8 @@ def collect(sysroot: Sysroot, progress: Progress, *, downloaded: Collection[str]
     from bound_images import default_lock, prune
 
     roots = [one.path for one in sysroot.deployments().all]
-    records = default_lock(sysroot.store_path, "any").parent
-    kept = [path for commit in downloaded for path in sorted(records.glob(f"{commit}.*.json"))]
+    records = [default_lock(sysroot.store_path, f"{commit}.*") for commit in downloaded]
+    kept = [path for any_of in records for path in sorted(any_of.parent.glob(any_of.name))]
     with _translated():
         plan = prune(sysroot.store_path, keep_roots=roots, keep_locks=kept)
     if plan.remove:

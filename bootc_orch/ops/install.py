@@ -161,12 +161,7 @@ def require_installable(request: InstallRequest) -> LoaderPlan:
 
 
 def prepare_root(request: InstallRequest) -> Sysroot:
-    """Make an empty root into a sysroot with a repository and a stateroot.
-
-    Raises:
-        UsageError: it does not exist, or holds something else.
-    """
-    check_root(request)
+    """Make a root that `check_root` found fit into a sysroot with a repository and a stateroot."""
     root = request.root
     admin = OstreeAdmin(root)
     if not (root / "ostree/repo").is_dir():

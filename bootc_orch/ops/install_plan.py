@@ -66,6 +66,7 @@ def preview_install(
     """
     require_installable(request)
     mounts = host_kargs(request)
+    check_root(request)
     sysroot = prepare_root(request)
     wanted = _wanted(request)
     how = replace(
