@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.host import MakeOs, make_os
 from support.images import TEST_IMAGES_VARIABLE, debian_layout, layout_of
 from support.ostree import init_repo
 from support.registry import Registry, running_registry
@@ -40,6 +41,15 @@ def repo(tmp_path: Path) -> Callable[[str], Path]:
 def oci_layout_of(tmp_path: Path) -> Callable[..., Path]:
     """Make a layout of its own for one fixture image: ``oci_layout_of("derived")``."""
     return lambda name, **options: layout_of(name, tmp_path / f"layout-{name}", **options)
+
+
+@pytest.fixture
+def os_image(tmp_path: Path) -> MakeOs:
+    """Write images to directories of their own: ``os_image(2, files={…})``."""
+    count = iter(range(100))
+    return lambda number=1, **options: make_os(
+        tmp_path / f"os-{number}-{next(count)}", number, **options
+    )
 
 
 @pytest.fixture

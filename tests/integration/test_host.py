@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 from support.cli import UNPRIVILEGED, bootc_orch
-from support.host import KERNEL, System, make_os
+from support.host import HOST_SCHEMA, KERNEL, MakeOs, System, make_os
 from support.injection import small_filesystem
 from support.registry import Registry
 
@@ -20,17 +20,6 @@ from bootc_orch.tools.ostree import ostree_version
 from bootc_orch.tools.ostree_admin import SET_DEFAULT_SINCE
 
 pytestmark = pytest.mark.root
-SCHEMA = json.loads((Path(__file__).parents[1] / "schemas/host-v1.json").read_text())
-MakeOs = Callable[..., str]
-
-
-@pytest.fixture
-def os_image(tmp_path: Path) -> MakeOs:
-    """Write images to directories of their own: ``os_image(2, files={…})``."""
-    count = iter(range(100))
-    return lambda number=1, **options: make_os(
-        tmp_path / f"os-{number}-{next(count)}", number, **options
-    )
 
 
 @pytest.fixture
@@ -268,14 +257,14 @@ def test_status_needs_no_privileges_and_is_a_valid_document(system, os_image):
     system.switch(os_image(2))
     result = bootc_orch("status", "--json", "--sysroot", system.path, prefix=UNPRIVILEGED)
     assert result.json == system.status()
-    jsonschema.Draft202012Validator(SCHEMA).validate(result.json)
+    jsonschema.Draft202012Validator(HOST_SCHEMA).validate(result.json)
     human = system.run("status", "--format", "humanreadable", "-v")
     assert "Version: 2" in human.stdout
 
 
 def test_status_of_a_machine_that_is_no_ostree_system_is_an_answer(tmp_path):
     document = bootc_orch("status", "--json").json
-    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    jsonschema.Draft202012Validator(HOST_SCHEMA).validate(document)
     assert document["status"]["booted"] is None
     assert bootc_orch("status", "--format-version", "2", status=2).stdout == ""
 
@@ -332,7 +321,7 @@ def test_status_shows_all_but_what_is_damaged_and_the_rest_says_what_to_do(
     system.switch(os_image(2))
     path = damage(system, system.entries()[1]["ostree"])
     shown = system.run("status", "--json")
-    jsonschema.Draft202012Validator(SCHEMA).validate(shown.json)
+    jsonschema.Draft202012Validator(HOST_SCHEMA).validate(shown.json)
     assert shown.json["status"]["otherDeployments"][0]["image"]["version"] == "2"
     assert path.name in shown.stderr
     assert hint in shown.stderr

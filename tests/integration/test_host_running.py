@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
 import pytest
 from support.cli import UNPRIVILEGED
-from support.host import Machine, System, make_os
+from support.host import HOST_SCHEMA, Machine, MakeOs, System, make_os
 
 from bootc_orch.tools.ostree import ostree_version
 from bootc_orch.tools.ostree_admin import LOCKING_SINCE
 
 pytestmark = pytest.mark.root
-SCHEMA = json.loads((Path(__file__).parents[1] / "schemas/host-v1.json").read_text())
-MakeOs = Callable[..., str]
-
-
-@pytest.fixture
-def os_image(tmp_path: Path) -> MakeOs:
-    """Write images to directories of their own: ``os_image(2, files={…})``."""
-    count = iter(range(100))
-    return lambda number=1, **options: make_os(
-        tmp_path / f"os-{number}-{next(count)}", number, **options
-    )
 
 
 @pytest.fixture
@@ -58,7 +46,7 @@ def test_an_update_is_staged_noted_and_boots(machine, os_image):
     expected = f"bootc: Reboot required for image: {staged['image']['imageDigest']}\n"
     assert reboot_note(machine) == expected
     assert machine.run("status", "--pending-exit-77", status=77).stdout
-    jsonschema.Draft202012Validator(SCHEMA).validate(machine.status())
+    jsonschema.Draft202012Validator(HOST_SCHEMA).validate(machine.status())
     machine.reboot()
     assert machine.parts() == {"booted": "2", "rollback": "1"}
     machine.run("status", "--pending-exit-77")

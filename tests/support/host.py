@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 from support.cli import Result, bootc_orch
 from support.ociwriter import ImageWriter, stored
 
+HOST_SCHEMA = json.loads((Path(__file__).parents[1] / "schemas/host-v1.json").read_text())
+MakeOs = Callable[..., str]
 VERSION_LABEL = "org.opencontainers.image.version"
 KERNEL = "6.1.0-test"
 
