@@ -15,38 +15,38 @@ import typer
 from typer.main import get_command
 
 from bootc_orch import __version__
-from bootc_orch.cli import output
-from bootc_orch.cli.boundary import ReportingGroup
-from bootc_orch.cli.signals import Interrupted, install_signal_handlers, interrupted_status
+from bootc_orch.cli.terminal import output
+from bootc_orch.cli.terminal.boundary import ReportingGroup
+from bootc_orch.cli.terminal.signals import Interrupted, install_signal_handlers, interrupted_status
 
 # The name of each command, and the module whose `app` has it.  An app that is itself the group of
 # that name stands under GROUPS.  The order is that of the help text.
 GROUPS = {
-    "install": "bootc_orch.cli.install",
-    "image": "bootc_orch.cli.image",
+    "install": "bootc_orch.cli.host.install",
+    "image": "bootc_orch.cli.images.image",
 }
 COMMANDS = {
-    "status": "bootc_orch.cli.status",
-    "upgrade": "bootc_orch.cli.update",
-    "update": "bootc_orch.cli.update",
-    "auto-update": "bootc_orch.cli.update",
-    "switch": "bootc_orch.cli.update",
-    "rollback": "bootc_orch.cli.host",
-    "edit": "bootc_orch.cli.host",
-    "usr-overlay": "bootc_orch.cli.host",
-    "usroverlay": "bootc_orch.cli.host",
-    "deploy": "bootc_orch.cli.deploy",
-    "pin": "bootc_orch.cli.host",
-    "unpin": "bootc_orch.cli.host",
-    "cleanup": "bootc_orch.cli.host",
-    "kargs": "bootc_orch.cli.host",
-    "layers": "bootc_orch.cli.inspect",
-    "du": "bootc_orch.cli.inspect",
-    "explain": "bootc_orch.cli.inspect",
-    "gc": "bootc_orch.cli.inspect",
-    "fsck": "bootc_orch.cli.fsck",
-    "repair": "bootc_orch.cli.fsck",
-    "bound-images": "bootc_orch.cli.bound",
+    "status": "bootc_orch.cli.host.status",
+    "upgrade": "bootc_orch.cli.host.update",
+    "update": "bootc_orch.cli.host.update",
+    "auto-update": "bootc_orch.cli.host.update",
+    "switch": "bootc_orch.cli.host.update",
+    "rollback": "bootc_orch.cli.host.verbs",
+    "edit": "bootc_orch.cli.host.verbs",
+    "usr-overlay": "bootc_orch.cli.host.verbs",
+    "usroverlay": "bootc_orch.cli.host.verbs",
+    "deploy": "bootc_orch.cli.host.deploy",
+    "pin": "bootc_orch.cli.host.verbs",
+    "unpin": "bootc_orch.cli.host.verbs",
+    "cleanup": "bootc_orch.cli.host.verbs",
+    "kargs": "bootc_orch.cli.host.verbs",
+    "layers": "bootc_orch.cli.images.inspect",
+    "du": "bootc_orch.cli.images.inspect",
+    "explain": "bootc_orch.cli.images.inspect",
+    "gc": "bootc_orch.cli.images.inspect",
+    "fsck": "bootc_orch.cli.images.fsck",
+    "repair": "bootc_orch.cli.images.fsck",
+    "bound-images": "bootc_orch.cli.host.bound",
 }
 # Set by the shell's completion; names what it wants, such as ``source_bash``.
 COMPLETION_VARIABLE = "_BOOTC_ORCH_COMPLETE"
@@ -104,7 +104,7 @@ def bootc_orch(
     ] = False,
 ) -> None:
     """Bring image-based operating systems to hosts with skopeo, ostree and podman."""
-    from bootc_orch.cli.options import choose_config
+    from bootc_orch.cli.options.general import choose_config
 
     output.mode.verbose = verbose
     output.start_logging()

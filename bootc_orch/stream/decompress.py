@@ -16,7 +16,7 @@ from typing import Protocol, cast
 from isal import igzip_lib
 
 from bootc_orch.errors import InvalidImageError, LimitError
-from bootc_orch.model.layout import Compression
+from bootc_orch.model.image.layout import Compression
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from bootc_orch.errors import MismatchError
 from bootc_orch.model.digest import Digest
-from bootc_orch.model.layout import Compression
+from bootc_orch.model.image.layout import Compression
 from bootc_orch.stream.decompress import decompress
 
 READ_BYTES = 256 * 1024

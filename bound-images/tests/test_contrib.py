@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from bound_images import lint
-from bound_images.lint import lint as lint_root
+from bound_images.lint.findings import Severity
+from bound_images.lint.run import lint as lint_root
 from bound_images.rootfs import Root
-from bound_images.scan import scan
+from bound_images.units.scan import scan
 from generator import find_generator, run_generator
 from world import World, command_line, image_id, remove_tree, run_container, short_directory
 
@@ -95,7 +95,7 @@ def test_the_example_binds_one_image_and_has_no_error(tmp_path):
     root = example_root(tmp_path / "root")
     (image,) = scan(root).images
     assert (image.name, image.canonical) == ("web.container", "quay.io/example/web:1")
-    assert {finding.severity for finding in lint_root(root)} == {lint.Severity.NOTE}
+    assert {finding.severity for finding in lint_root(root)} == {Severity.NOTE}
 
 
 def test_the_drop_in_gives_the_store_to_containers_that_do_not_ask_for_it(tmp_path):

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import bound_images
 import pytest
-from bound_images import verified
-from bound_images.access import Access, AccessBroker
 from bound_images.cli.output import Output, error_document, printable, render, size
 from bound_images.cli.progress import _plain_lines, short_name
 from bound_images.errors import (
@@ -43,20 +41,22 @@ from bound_images.errors import (
 from bound_images.events import Event, State, silent
 from bound_images.failures import error_of, essence
 from bound_images.locking import locked
-from bound_images.manifest import Blob
-from bound_images.options import PullOptions
+from bound_images.ops.plan import Action, plan_sync
+from bound_images.ops.prune import Kept, plan_prune
+from bound_images.ops.repair import checked
 from bound_images.parallel import Failures, for_each
-from bound_images.plan import Action, plan_sync
 from bound_images.programs import Cancelled, Runner
-from bound_images.prune import Kept, plan_prune
-from bound_images.pullargs import Platform, global_arguments, pull_arguments
-from bound_images.quadlet import UnitType
-from bound_images.repair import checked
-from bound_images.resolve import ResolvedImage
-from bound_images.retrying import with_retries
-from bound_images.scan import BoundImage, merge
 from bound_images.settings import SyncOptions
-from bound_images.storeimages import StoredImage, parse_images
+from bound_images.sources.access import Access, AccessBroker
+from bound_images.sources.manifest import Blob
+from bound_images.sources.pullargs import Platform, global_arguments, pull_arguments
+from bound_images.sources.resolve import ResolvedImage
+from bound_images.sources.retrying import with_retries
+from bound_images.storage import verified
+from bound_images.storage.storeimages import StoredImage, parse_images
+from bound_images.units.options import PullOptions
+from bound_images.units.quadlet import UnitType
+from bound_images.units.scan import BoundImage, merge
 from world import PACKAGE_PARENT
 
 PACKAGE = Path(bound_images.__file__).parent
@@ -530,8 +530,8 @@ def test_a_module_imports_only_what_the_component_may(path):
 
 @pytest.mark.parametrize(
     ("library", "home"),
-    [("sh", "programs.py"), ("tenacity", "retrying.py"), ("yaml", "kube.py"), ("typer", "cli/"),
-     ("rich", "cli/progress.py"), ("subprocess", "nowhere")],
+    [("sh", "programs.py"), ("tenacity", "sources/retrying.py"), ("yaml", "units/kube.py"),
+     ("typer", "cli/"), ("rich", "cli/progress.py"), ("subprocess", "nowhere")],
 )  # fmt: skip
 def test_a_library_stays_in_its_home(library, home):
     users = [

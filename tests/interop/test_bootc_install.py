@@ -24,7 +24,7 @@ from support.cli import at_place, bootc_orch
 from support.injection import small_filesystem
 from support.sysroot_listing import Listing, differences, listing, read
 
-from bootc_orch.tools.ostree import ostree_version
+from bootc_orch.tools.ostree.repo import ostree_version
 
 pytestmark = pytest.mark.root
 

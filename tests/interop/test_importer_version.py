@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from support.images import DEBIAN_IMAGES, golden, layout_of, small_images
 
-from bootc_orch.model.reference import OstreeImageReference
-from bootc_orch.ops.progress import NullProgress
-from bootc_orch.ops.pull import pull
-from bootc_orch.ops.pull_plan import PullOptions, VarContent
-from bootc_orch.tools.proxy_options import ProxyOptions
+from bootc_orch.model.image.reference import OstreeImageReference
+from bootc_orch.ops.importing.pull import pull
+from bootc_orch.ops.importing.pull_plan import PullOptions, VarContent
+from bootc_orch.ops.stored.progress import NullProgress
+from bootc_orch.tools.proxy.options import ProxyOptions
 
 pytestmark = pytest.mark.root
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.gvariant import Commit, Dirmeta, Dirtree, Variant
-from bootc_orch.model.refs import blob_ref
-from bootc_orch.tools.ostree import Repo
+from bootc_orch.model.image.refs import blob_ref
+from bootc_orch.tools.ostree.repo import Repo
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"

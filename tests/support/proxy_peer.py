@@ -9,9 +9,9 @@ import threading
 from contextlib import contextmanager, suppress
 
 from bootc_orch.model.digest import Digest
-from bootc_orch.model.reference import ImageReference
-from bootc_orch.tools.proxy import Proxy
-from bootc_orch.tools.proxy_timers import Timers
+from bootc_orch.model.image.reference import ImageReference
+from bootc_orch.tools.proxy.client import Proxy
+from bootc_orch.tools.proxy.timers import Timers
 
 IMAGE = ImageReference.parse("docker://127.0.0.1:5000/os")
 DIGEST = Digest.of(b"blob")

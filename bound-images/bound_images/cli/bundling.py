@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from bound_images.bundle import check_target, export_images, import_bundle
 from bound_images.cli import options as o
 from bound_images.cli.output import size
 from bound_images.cli.progress import shown_progress
 from bound_images.cli.session import SESSION
+from bound_images.ops.bundle import check_target, export_images, import_bundle
 from bound_images.rootfs import Root
 from bound_images.settings import SyncOptions
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from bound_images.check import CheckResult
-from bound_images.check import check as check_images
-from bound_images.check import verify as verify_images
 from bound_images.cli import options as o
 from bound_images.cli.progress import shown_progress
 from bound_images.cli.session import SESSION
+from bound_images.ops.check import CheckResult
+from bound_images.ops.check import check as check_images
+from bound_images.ops.check import verify as verify_images
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bound_images.scan import BoundImage
+    from bound_images.units.scan import BoundImage
 
 
 def image_document(image: BoundImage) -> dict[str, object]:

@@ -10,8 +10,8 @@ from bound_images.cli import options as o
 from bound_images.cli.documents import image_document
 from bound_images.cli.output import size
 from bound_images.cli.session import SESSION
-from bound_images.explain import Explanation
-from bound_images.explain import explain as explain_image
+from bound_images.ops.explain import Explanation
+from bound_images.ops.explain import explain as explain_image
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

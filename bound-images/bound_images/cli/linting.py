@@ -12,8 +12,8 @@ import typer
 from bound_images.cli import options as o
 from bound_images.cli.session import SESSION
 from bound_images.errors import BoundImagesError, LintError, UsageError
-from bound_images.lint import Finding, Severity
-from bound_images.lint import lint as lint_root
+from bound_images.lint.findings import Finding, Severity
+from bound_images.lint.run import lint as lint_root
 from bound_images.lint.sarif import sarif
 from bound_images.rootfs import Root
 

@@ -9,7 +9,7 @@ from bound_images.cli.documents import image_document
 from bound_images.cli.session import SESSION
 from bound_images.errors import raise_all
 from bound_images.rootfs import Root
-from bound_images.scan import scan
+from bound_images.units.scan import scan
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

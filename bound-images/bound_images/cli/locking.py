@@ -7,8 +7,8 @@ import typer
 from bound_images.cli import options as o
 from bound_images.cli.progress import shown_progress
 from bound_images.cli.session import SESSION
+from bound_images.ops.sync import lock_images
 from bound_images.settings import SyncOptions
-from bound_images.sync import lock_images
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -10,8 +10,8 @@ import typer
 from bound_images.cli import options as o
 from bound_images.cli.output import size
 from bound_images.cli.session import SESSION
-from bound_images.prune import prune as prune_store
-from bound_images.prune import require_roots
+from bound_images.ops.prune import prune as prune_store
+from bound_images.ops.prune import require_roots
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

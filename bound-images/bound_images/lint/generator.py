@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from bound_images.errors import BoundImagesError
-from bound_images.library import Library
 from bound_images.lint.findings import Finding
 from bound_images.programs import Runner
-from bound_images.quadlet import ImageUse, Unit, UnitType
-from bound_images.words import split_arguments
+from bound_images.units.library import Library
+from bound_images.units.quadlet import ImageUse, Unit, UnitType
+from bound_images.units.words import split_arguments
 
 PLACES = (
     "/usr/libexec/podman/quadlet",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from bound_images.errors import BoundImagesError, UsageError
-from bound_images.library import Library
 from bound_images.lint.findings import RULES, Finding
 from bound_images.lint.generator import differences, find_generator, services_of
 from bound_images.lint.tree import findings_about_store, findings_in_tree, shadow, store_for_all
 from bound_images.lint.units import findings_in_unit, findings_in_use
 from bound_images.programs import Runner
-from bound_images.quadlet import Unit, images_of
 from bound_images.rootfs import Root
-from bound_images.scan import BOUND_DIRECTORY, EntryReader, scan
+from bound_images.units.library import Library
+from bound_images.units.quadlet import Unit, images_of
+from bound_images.units.scan import BOUND_DIRECTORY, EntryReader, scan
 from bound_images.where import private_directory
 
 

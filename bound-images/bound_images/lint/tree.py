@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from bound_images.errors import BoundImagesError, DefinitionError
-from bound_images.library import SUFFIXES, Library
 from bound_images.lint.findings import Finding
 from bound_images.rootfs import Root
-from bound_images.unitfile import BYTE_ORDER_MARK, parse
+from bound_images.units.library import SUFFIXES, Library
+from bound_images.units.unitfile import BYTE_ORDER_MARK, parse
 from bound_images.where import STORE_LINK
 
 STORAGE_CONFIGURATIONS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")

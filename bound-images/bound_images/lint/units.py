@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from bound_images.errors import DefinitionError
 from bound_images.lint.findings import Finding
-from bound_images.quadlet import ImageUse, Unit, UnitType
 from bound_images.reference import DOCKER, ImageName, is_short, transport_of
-from bound_images.unitfile import FALSE_WORDS, TRUE_WORDS
+from bound_images.units.quadlet import ImageUse, Unit, UnitType
+from bound_images.units.unitfile import FALSE_WORDS, TRUE_WORDS
 
 # Keys that podman's generator reads as a boolean, in any section.
 BOOLEAN_KEYS = frozenset(

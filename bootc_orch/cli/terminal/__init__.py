@@ -1,0 +1,1 @@
+"""What prints, draws, and ends the process."""

@@ -1,0 +1,1 @@
+"""Hosts: deployments, origins, kernel arguments, boot entries, and the documents about them."""

@@ -1,0 +1,1 @@
+"""The databases of package managers, and the order of their versions."""

@@ -1,0 +1,1 @@
+"""Find damage in repositories and systems, and mend it."""

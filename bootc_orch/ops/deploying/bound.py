@@ -1,0 +1,338 @@
+"""The app images that an OS image is bound to: the only module that imports `bound_images`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from bootc_orch.errors import (
+    AuthError,
+    ConfigError,
+    InvalidImageError,
+    LockedError,
+    MismatchError,
+    NotFoundError,
+    OrchError,
+    PolicyError,
+    ReadOnlyError,
+    SpaceError,
+    StorageIOError,
+    StoreDamagedError,
+    ToolError,
+    TransientError,
+    UsageError,
+)
+from bootc_orch.model.host.deployment import Deployment
+from bootc_orch.ops.stored.new_root import CommitTree
+from bootc_orch.ops.stored.progress import Progress
+from bootc_orch.tools.credentials import find_authfile
+from bootc_orch.tools.ostree.sysroot import Sysroot
+
+logger = logging.getLogger(__name__)
+
+BOUND_DIRECTORY = "usr/lib/bootc/bound-images.d"
+HOST_STORE = "containers-storage:"
+
+
+# What a failure of the manager of app images is to this program.
+_CLASSES: tuple[type[OrchError], ...] = (
+    UsageError,
+    InvalidImageError,
+    MismatchError,
+    StoreDamagedError,
+    NotFoundError,
+    ToolError,
+    SpaceError,
+    ReadOnlyError,
+    StorageIOError,
+    TransientError,
+    LockedError,
+    AuthError,
+    PolicyError,
+    ConfigError,
+)
+
+
+class BoundMode(StrEnum):
+    """What becomes of app images."""
+
+    PULL = "pull"
+    STORED = "stored"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundOptions:
+    """How app images are brought in.
+
+    Attributes:
+        mode: From registries, from the containers/storage of this machine, or not at all.
+        jobs: How many at a time; None to choose.
+        retries: How often a failure that may pass is tried again; None to choose.
+        retry_delay: Seconds before the first retry; None to choose.
+        authfile: Credentials for registries; None for those of the host.
+        offline: Whether only what is stored will do.
+    """
+
+    mode: BoundMode = BoundMode.PULL
+    jobs: int | None = None
+    retries: int | None = None
+    retry_delay: float | None = None
+    authfile: Path | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """App images that are in the store, whole and verified.
+
+    Attributes:
+        record: The file that says which; named for the deployment that they were fetched for.
+        count: How many there are.
+    """
+
+    record: Path
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedApp:
+    """What would be done about one app image.
+
+    Attributes:
+        reference: Its name.
+        action: ``keep``, ``name``, ``check`` or ``fetch``.
+        size: Bytes to fetch.
+    """
+
+    reference: str
+    action: str
+    size: int
+
+
+def is_bound(tree: CommitTree) -> bool:
+    """Say whether the image of *tree* binds app images."""
+    folder = tree.directory(BOUND_DIRECTORY)
+    return folder is not None and bool(folder.files)
+
+
+def prepare(
+    root: Path | None,
+    sysroot: Sysroot,
+    name: str,
+    options: BoundOptions,
+    progress: Progress,
+) -> Prepared | None:
+    """Bring every app image that *root* binds into the store, and note which for deployment *name*.
+
+    Args:
+        root: The new root; None if it binds nothing.
+        sysroot: Where the store is.
+        name: ``CHECKSUM.SERIAL`` of the deployment that is going to be made.
+        options: How to bring them in.
+        progress: Told of each.
+
+    Raises:
+        OrchError: one of them could not be had; what boots does not depend on any of it yet.
+    """
+    if root is None or options.mode is BoundMode.SKIP:
+        return None
+    from bound_images import Root, default_lock, scan, sync
+
+    with _translated():
+        opened = Root(root)
+        found = scan(opened)
+        if not found.images and not found.errors:
+            return None
+        lock = default_lock(sysroot.store_path, name)
+        result = sync(
+            opened,
+            sysroot.store_path,
+            lock,
+            _sync_options(sysroot, options),
+            progress=_teller(progress),
+        )
+    count = len(result.record.images) if result.record else 0
+    progress.message(f"Bound images stored: {count}")
+    return Prepared(lock, count)
+
+
+def plan(root: Path, sysroot: Sysroot, name: str, options: BoundOptions) -> tuple[PlannedApp, ...]:
+    """Say what `prepare` would do; names are resolved, nothing is pulled.
+
+    Raises:
+        OrchError: a name cannot be resolved.
+    """
+    from bound_images import Root, default_lock
+    from bound_images import plan as plan_sync
+
+    if options.mode is BoundMode.SKIP:
+        return ()
+    with _translated():
+        found = plan_sync(
+            Root(root),
+            sysroot.store_path,
+            default_lock(sysroot.store_path, name),
+            _sync_options(sysroot, options),
+        )
+    return tuple(
+        PlannedApp(image.resolved.image.reference, str(image.action), image.bytes)
+        for image in found.images
+    )
+
+
+def record(prepared: Prepared | None, sysroot: Sysroot, deployment: Deployment) -> None:
+    """Make sure that the record has the name that *deployment* got in the end."""
+    if prepared is None:
+        return
+    from bound_images import default_lock
+
+    wanted = default_lock(sysroot.store_path, deployment.name)
+    if wanted != prepared.record and prepared.record.exists():
+        prepared.record.rename(wanted)
+
+
+def carry_over(sysroot: Sysroot, old: Deployment, new: Deployment) -> None:
+    """Give *new*, a deployment of the same commit as *old*, the same record."""
+    from bound_images import default_lock
+
+    source = default_lock(sysroot.store_path, old.name)
+    target = default_lock(sysroot.store_path, new.name)
+    if source.exists() and not target.exists():
+        os.link(source, target)
+
+
+def recorded(sysroot: Sysroot, deployment: Deployment) -> tuple[dict[str, Any], ...]:
+    """Return what is recorded of the app images of *deployment*, for its status."""
+    from bound_images import default_lock, read_record
+
+    lock = default_lock(sysroot.store_path, deployment.name)
+    if not lock.exists():
+        return ()
+    with _translated():
+        return tuple(
+            {"image": one.reference, "imageDigest": one.digest, "imageID": one.image_id}
+            for one in read_record(lock).images
+        )
+
+
+def problems(sysroot: Sysroot, deployment: Deployment) -> tuple[tuple[str, str], ...]:
+    """Return what is wrong with the app images of *deployment*: name and sentence of each.
+
+    Raises:
+        OrchError: its record or the store cannot be read.
+    """
+    from bound_images import Root, Verdict, check, default_lock
+
+    lock = default_lock(sysroot.store_path, deployment.name)
+    if not lock.exists():
+        return ()
+    with _translated():
+        found = check(Root(deployment.path), sysroot.store_path, lock)
+    return tuple(
+        (image.canonical, f"app image {image.canonical}: {image.detail or image.verdict}")
+        for image in found.images
+        if image.verdict is not Verdict.OK
+    )
+
+
+def collect(sysroot: Sysroot, progress: Progress, *, downloaded: Collection[str] = ()) -> None:
+    """Remove app images that neither a deployment needs nor one that is still to be made.
+
+    Args:
+        sysroot: Where the store is.
+        progress: Told of how many there were.
+        downloaded: The commits of OS images that are stored to be deployed later.
+
+    Raises:
+        OrchError: what a deployment needs cannot be told; nothing was removed.
+    """
+    if not sysroot.store_path.is_dir():
+        return
+    from bound_images import default_lock, prune
+
+    roots = [one.path for one in sysroot.deployments().all]
+    records = [default_lock(sysroot.store_path, f"{commit}.*") for commit in downloaded]
+    kept = [path for any_of in records for path in sorted(any_of.parent.glob(any_of.name))]
+    with _translated():
+        plan = prune(sysroot.store_path, keep_roots=roots, keep_locks=kept)
+    if plan.remove:
+        progress.message(f"Pruned bound images: {len(plan.remove)}")
+
+
+def next_name(sysroot: Sysroot, stateroot: str, commit: str) -> str:
+    """Return the name that the next deployment of *commit* will get: the first free serial."""
+    folder = sysroot.path / "ostree/deploy" / stateroot / "deploy"
+    taken = [
+        int(path.suffix[1:])
+        for path in folder.glob(f"{commit}.*")
+        if path.suffix[1:].isdecimal() and path.is_dir()
+    ]
+    return f"{commit}.{max(taken, default=-1) + 1}"
+
+
+def _sync_options(sysroot: Sysroot, options: BoundOptions) -> Any:  # noqa: ANN401 - see below
+    """Return the options of `bound_images`, whose types are not loaded before they are needed."""
+    from bound_images import SyncOptions
+
+    defaults = SyncOptions()
+    return SyncOptions(
+        jobs=options.jobs or defaults.jobs,
+        auth_file=options.authfile or find_authfile(),
+        retries=options.retries,
+        retry_delay=options.retry_delay,
+        source=HOST_STORE if options.mode is BoundMode.STORED else None,
+        offline=options.offline,
+        # A bound unit says Policy=missing so that nothing is pulled at boot; an update follows
+        # its tag all the same.
+        refresh=True,
+    )
+
+
+def _teller(progress: Progress) -> Callable[[Any], None]:
+    """Turn the events of `bound_images`, from any of its threads, into lines."""
+    from bound_images import State
+
+    lock = threading.Lock()
+
+    def tell(event: Any) -> None:  # noqa: ANN401 - as above
+        if event.state is State.PULLING and event.bytes == 0:
+            with lock:
+                progress.message(f"Fetching bound image: {event.image}")
+        elif event.state is State.FAILED:
+            with lock:
+                progress.warning(f"{event.image}: {event.detail}")
+
+    return tell
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn an error of `bound_images` into one of ours, with its class and status."""
+    from bound_images import BoundImagesError, exit_status
+
+    try:
+        yield
+    except BoundImagesError as error:
+        kind = _class_for(error.kind, exit_status(error))
+        raise kind(
+            error.summary,
+            hint=error.hint,
+            details=error.details,
+            image=error.image,
+            path=error.path,
+        ) from error
+
+
+def _class_for(kind: str, status: int) -> type[OrchError]:
+    """Choose the class of that name, else the first with that exit status."""
+    named = [one for one in _CLASSES if one.kind == kind and one.exit_code == status]
+    alike = [one for one in _CLASSES if one.exit_code == status]
+    return next(iter((*named, *alike)), OrchError)

@@ -1,0 +1,1 @@
+"""What differs between two roots: packages, files, kernel."""

@@ -1,0 +1,1 @@
+"""A pull: from an image elsewhere to a flattened tree with a ref."""

@@ -1,0 +1,271 @@
+"""What a pull is asked for, what it finds, and what it will do about each layer: data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bootc_orch import __version__
+from bootc_orch.errors import MismatchError
+from bootc_orch.model.digest import Digest
+from bootc_orch.model.image.difference import LayerDifference
+from bootc_orch.model.image.layout import LayerKind, PlannedLayer
+from bootc_orch.model.image.manifest import ImageConfig, Manifest
+from bootc_orch.model.image.reference import ImageReference
+from bootc_orch.model.image.refs import IMAGE_PREFIX, blob_ref
+from bootc_orch.ops.stored.lock import DEFAULT_TIMEOUT
+from bootc_orch.ops.stored.notes import verified_layers
+from bootc_orch.ops.stored.progress import Transfer
+from bootc_orch.ops.stored.store import IMPORTER_KEY
+from bootc_orch.tools.ostree.repo import Repo
+from bootc_orch.tools.proxy.options import ProxyOptions
+
+IMPORTER = f"bootc-orch/{__version__}"
+
+
+class VarContent(StrEnum):
+    """What becomes of the content of ``/var`` in derived layers."""
+
+    AUTO = "auto"
+    KEEP = "keep"
+    FACTORY = "factory"
+
+
+@dataclass(frozen=True, slots=True)
+class PullOptions:
+    """How an image is pulled.
+
+    Attributes:
+        proxy: How to reach it.
+        jobs: How many layers are fetched at a time; None to choose.
+        retries: How often a failure that may pass is tried again.
+        retry_delay: Seconds before the first retry.
+        var_content: What becomes of ``/var``: kept, moved to ``/usr/share/factory/var``, or as the
+            version of ostree demands.
+        importer_version: What commits record as their importer.
+        gc: Whether unused layers are removed in the end.
+        offline: Whether only an image that is stored already will do.
+        require_bootable: Whether the image must say that it is a bootable system for this machine.
+        allow_ima: Whether files of derived layers may bring IMA signatures.
+        target: The reference under which the image is stored, if not the one it is pulled from.
+        named: Whether the image gets its ref.  Without, the refs of its layers alone keep what was
+            fetched, as after a pull that was cut off: until the next one, or until garbage is
+            collected.
+        lock_timeout: Seconds to wait for other processes that use the repository.
+    """
+
+    proxy: ProxyOptions
+    jobs: int | None = None
+    retries: int = 3
+    retry_delay: float = 1.0
+    var_content: VarContent = VarContent.AUTO
+    importer_version: str = IMPORTER
+    gc: bool = True
+    offline: bool = False
+    require_bootable: bool = False
+    allow_ima: bool = False
+    target: ImageReference | None = None
+    named: bool = True
+    lock_timeout: float = DEFAULT_TIMEOUT
+
+
+class LayerAction(StrEnum):
+    """What a pull does about one layer."""
+
+    PRESENT = "present"
+    REUSE = "reuse"
+    FETCH = "fetch"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLayer:
+    """A layer that a repository has.
+
+    Attributes:
+        commit: Its commit.
+        kind: What the form of that commit shows it to be.
+    """
+
+    commit: str
+    kind: LayerKind
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """What a pull does about one layer.
+
+    Attributes:
+        layer: The layer.
+        action: Nothing, as it is there; give it a second ref, as its content is there; or fetch it.
+        commit: The commit that is there, None for a layer to fetch.
+    """
+
+    layer: PlannedLayer
+    action: LayerAction
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedImage:
+    """What the source says of an image.
+
+    Attributes:
+        digest: The digest of the original manifest.
+        manifest: The manifest.
+        config: The config.
+        layers: What each layer is.
+    """
+
+    digest: Digest
+    manifest: Manifest
+    config: ImageConfig
+    layers: tuple[PlannedLayer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PullPlan:
+    """What a pull would do.
+
+    Attributes:
+        image: What the source says of the image.
+        layers: What is done about each layer, no digest twice.
+        verified: Diff_ids that were computed when layers of the repository were pulled, by digest.
+        previous: The manifest of the version that is stored under the same name, or None.
+    """
+
+    image: OpenedImage
+    layers: tuple[LayerPlan, ...]
+    verified: Mapping[Digest, Digest] = field(default_factory=dict)
+    previous: Manifest | None = None
+
+    def chosen(self, action: LayerAction) -> tuple[LayerPlan, ...]:
+        """Return the layers about which *action* is done."""
+        return tuple(plan for plan in self.layers if plan.action is action)
+
+    @property
+    def transfer(self) -> Transfer:
+        """How much is there, and how much has to come."""
+        fetched = [plan.layer.descriptor.size for plan in self.chosen(LayerAction.FETCH)]
+        everything = [plan.layer.descriptor.size for plan in self.layers]
+        return Transfer(
+            manifest_digest=self.image.digest,
+            present=len(everything) - len(fetched),
+            present_bytes=sum(everything) - sum(fetched),
+            needed=len(fetched),
+            needed_bytes=sum(fetched),
+            difference=self._difference(),
+        )
+
+    def _difference(self) -> LayerDifference | None:
+        if self.previous is None:
+            return None
+        return LayerDifference.between(self.previous, self.image.manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class PullResult:
+    """What a pull brought.
+
+    Attributes:
+        commit: The merge commit.
+        manifest_digest: The digest of the image's manifest.
+        changed: Whether anything was pulled.
+        plan: What was planned; None if the image was there already.
+        warnings: What was survived, each a sentence.
+    """
+
+    commit: str
+    manifest_digest: Digest
+    changed: bool
+    plan: PullPlan | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def plan_layers(
+    image: OpenedImage, stored: Mapping[Digest, StoredLayer], verified: Mapping[Digest, Digest]
+) -> tuple[LayerPlan, ...]:
+    """Decide about each layer of *image*.
+
+    Args:
+        image: The image.
+        stored: The layers that the repository has, by digest.
+        verified: The diff_ids of stored layers, where they were computed.
+
+    Raises:
+        MismatchError: the image claims another diff_id for a layer than it was found to have.
+    """
+    by_content = {diff_id: digest for digest, diff_id in reversed(list(verified.items()))}
+    plans = []
+    for layer in image.layers:
+        if layer.repeats is None:
+            plans.append(_plan_layer(layer, stored, verified, by_content))
+    return tuple(plans)
+
+
+def _plan_layer(
+    layer: PlannedLayer,
+    stored: Mapping[Digest, StoredLayer],
+    verified: Mapping[Digest, Digest],
+    by_content: Mapping[Digest, Digest],
+) -> LayerPlan:
+    """Decide about one layer.
+
+    One and the same blob makes another commit as an ostree layer than as a derived one, and an
+    image may call it either: only a commit of the wanted kind will do.
+    """
+    digest = layer.descriptor.digest
+    present = stored.get(digest)
+    if present is not None and present.kind is layer.kind:
+        found = verified.get(digest, layer.diff_id)
+        if found != layer.diff_id:
+            raise MismatchError(
+                f"The content of layer {digest} does not match its diff_id {layer.diff_id}.",
+                details=f"it is {found}, as was found when it was first pulled",
+                layer=str(digest),
+            )
+        return LayerPlan(layer, LayerAction.PRESENT, present.commit)
+    same = by_content.get(layer.diff_id)
+    known = stored.get(same) if same is not None else None
+    if known is not None and known.kind is layer.kind:
+        return LayerPlan(layer, LayerAction.REUSE, known.commit)
+    return LayerPlan(layer, LayerAction.FETCH)
+
+
+def plan_image(repo: Repo, image: OpenedImage, previous: Manifest | None) -> PullPlan:
+    """Compare *image* with what *repo* holds.
+
+    A layer is there only with a whole commit and a ref that can be read; one that ostree marks as
+    partial is fetched.
+
+    Args:
+        repo: The repository.
+        image: What the source says.
+        previous: The manifest that is stored under the same reference, if any.
+
+    Raises:
+        MismatchError: the image claims another diff_id for a layer than it was found to have.
+    """
+    merges = repo.scan_refs(IMAGE_PREFIX).commits.values()
+    verified = verified_layers(repo, merges)
+    stored = {}
+    for digest in {layer.descriptor.digest for layer in image.layers} | verified.keys():
+        commit = repo.rev_parse_intact(blob_ref(digest))
+        if commit is not None and repo.has_commit(commit) and not repo.is_partial(commit):
+            stored[digest] = StoredLayer(commit, kind_of(repo, commit))
+    return PullPlan(image, plan_layers(image, stored, verified), verified, previous)
+
+
+def kind_of(repo: Repo, checksum: str) -> LayerKind:
+    """Tell by the form of a layer's commit what the layer was taken for.
+
+    Raises:
+        StoreDamagedError: the commit cannot be read.
+    """
+    commit = repo.commit(checksum)
+    keys = [key for key, _ in commit.metadata]
+    if keys == [IMPORTER_KEY] and commit.parent is None:
+        return LayerKind.DERIVED
+    if not keys and commit.timestamp == 0 and repo.is_chunk_tree(commit.tree):
+        return LayerKind.CHUNK
+    return LayerKind.COMMIT

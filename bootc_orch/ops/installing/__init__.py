@@ -1,0 +1,1 @@
+"""Make a new system from an image."""

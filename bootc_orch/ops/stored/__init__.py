@@ -1,0 +1,1 @@
+"""What is in a repository, and how it is kept."""

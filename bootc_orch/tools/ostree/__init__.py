@@ -1,0 +1,1 @@
+"""ostree: its command line, and the files of its repositories and sysroots."""

@@ -1,0 +1,1 @@
+"""``skopeo experimental-image-proxy``: the client of its protocol."""

@@ -1,0 +1,1 @@
+"""What can be done: plan, sync, check, prune, explain, carry elsewhere."""

@@ -1,0 +1,1 @@
+"""Where images come from: their names, manifests, registries and credentials."""

@@ -1,0 +1,142 @@
+"""Give the files of a store the SELinux labels that the root's policy wants.
+
+The policy knows no store but ``/var/lib/containers/storage``, so files are labelled as if they were
+there.  The first time every label is set right: where SELinux is on, files have got that of the
+directory in which the store was made.  From then on new files inherit the right one, and once is
+enough; where SELinux is off, as on most build machines, nothing inherits, and every sync labels
+what has no label yet.
+Source: selabel_open(3), selabel_lookup(3); selinux(8) for ``/etc/selinux/config``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from bound_images.errors import BoundImagesError, StorageIOError
+from bound_images.files import write_error
+from bound_images.rootfs import Root
+from bound_images.units.specifiers import parse_os_release
+
+logger = logging.getLogger(__name__)
+
+CONFIGURATION = PurePosixPath("/etc/selinux/config")
+AS_IF = "/var/lib/containers/storage"
+ATTRIBUTE = "security.selinux"
+# bootc's own mark, so that neither of us labels again what the other has labelled.
+STAMP = ".bootc_labeled"
+_ENFORCE = Path("/sys/fs/selinux/enforce")
+_FILE_BACKEND = 0
+_OPTION_PATH = 3
+
+
+class _Option(ctypes.Structure):
+    _fields_ = (("type", ctypes.c_int), ("value", ctypes.c_char_p))
+
+
+def label_store(store: Path, root: Root | None) -> None:
+    """Label what has to be labelled; nothing where *root* has no policy.
+
+    Raises:
+        StorageIOError: the policy cannot be read.
+        SpaceError, ReadOnlyError: a label cannot be written.
+    """
+    contexts = _file_contexts(root) if root is not None else None
+    stamp = store / STAMP
+    labelled = stamp.exists()
+    if contexts is None or (labelled and _ENFORCE.exists()):
+        return
+    try:
+        with _lookup(contexts) as look_up:
+
+            def label(path: Path, mode: int) -> None:
+                wanted = look_up(f"{AS_IF}{str(path)[len(str(store)) :]}", mode)
+                if wanted is not None:
+                    _label(path, wanted, replace=not labelled)
+
+            for path, mode in _walk(store):
+                label(path, mode)
+            stamp.touch()
+            label(stamp, stamp.lstat().st_mode)
+    except OSError as error:
+        raise write_error(error, store) from error
+
+
+def _file_contexts(root: Root) -> Path | None:
+    """Return the file of the root's policy that maps paths to labels, if SELinux is not off."""
+    try:
+        settings = parse_os_release(root.read_text(CONFIGURATION))
+        if settings.get("SELINUX", "disabled") == "disabled":
+            return None
+        kind = settings.get("SELINUXTYPE", "targeted")
+        path = root.host_path(f"/etc/selinux/{kind}/contexts/files/file_contexts")
+    except BoundImagesError:
+        return None
+    return path if path.is_file() else None
+
+
+def _walk(store: Path) -> Iterator[tuple[Path, int]]:
+    yield store, store.lstat().st_mode
+    for directory, directories, files in os.walk(store):
+        for name in (*directories, *files):
+            path = Path(directory) / name
+            yield path, path.lstat().st_mode
+
+
+def _label(path: Path, label: bytes, *, replace: bool) -> None:
+    try:
+        present = os.getxattr(path, ATTRIBUTE, follow_symlinks=False).rstrip(b"\0")
+    except OSError:
+        present = b""
+    if present != label and (replace or not present):
+        os.setxattr(path, ATTRIBUTE, label + b"\0", follow_symlinks=False)
+
+
+class _LookUp:
+    """Asks libselinux for the label of a path; None where the policy has none."""
+
+    def __init__(self, library: ctypes.CDLL, handle: ctypes.c_void_p) -> None:
+        self._library = library
+        self._handle = handle
+
+    def __call__(self, path: str, mode: int) -> bytes | None:
+        found = ctypes.c_char_p()
+        status = self._library.selabel_lookup_raw(
+            self._handle, ctypes.byref(found), os.fsencode(path), stat.S_IFMT(mode)
+        )
+        if status != 0 or found.value is None:
+            return None
+        label = found.value
+        self._library.freecon(found)
+        return label
+
+
+@contextmanager
+def _lookup(contexts: Path) -> Iterator[_LookUp]:
+    try:
+        library = ctypes.CDLL("libselinux.so.1", use_errno=True)
+    except OSError as error:
+        raise StorageIOError(
+            "The store has to be labelled for SELinux, and libselinux is not installed.",
+            hint="Install libselinux.",
+        ) from error
+    library.selabel_open.restype = ctypes.c_void_p
+    library.selabel_lookup_raw.argtypes = (
+        ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int,
+    )  # fmt: skip
+    library.selabel_close.argtypes = (ctypes.c_void_p,)
+    options = (_Option * 1)(_Option(_OPTION_PATH, os.fsencode(contexts)))
+    handle = library.selabel_open(_FILE_BACKEND, options, 1)
+    if not handle:
+        raise StorageIOError(
+            f"The SELinux policy {contexts} cannot be read: {os.strerror(ctypes.get_errno())}."
+        )
+    try:
+        yield _LookUp(library, handle)
+    finally:
+        library.selabel_close(handle)

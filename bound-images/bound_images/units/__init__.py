@@ -1,0 +1,1 @@
+"""Read quadlet files, as the generator of podman reads them."""
