@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from bootc_orch.errors import ConfigError
+from orch_frame.errors import ConfigError
 
 PATHS = (Path("/etc/bootc-orch/config.yaml"), Path("/usr/lib/bootc-orch/config.yaml"))
 MAX_BYTES = 1024 * 1024

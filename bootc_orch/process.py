@@ -20,7 +20,8 @@ from pathlib import Path
 from shutil import which
 from typing import IO
 
-from bootc_orch.errors import CommandError, ToolMissingError
+from bootc_orch.errors import CommandError
+from orch_frame.errors import ToolMissingError
 
 logger = logging.getLogger(__name__)
 

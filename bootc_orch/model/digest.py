@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from bootc_orch.errors import InvalidImageError
+from orch_frame.errors import InvalidImageError
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _SHOWN_CHARACTERS = 80

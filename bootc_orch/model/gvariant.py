@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bootc_orch.errors import InvalidImageError
+from orch_frame.errors import InvalidImageError
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
 """Names with their trailing NUL, and values; sorted by name."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from bootc_orch.errors import InvalidImageError, UsageError
+from orch_frame.errors import InvalidImageError, UsageError
 
 MAX_KERNEL_ARGUMENT = 2048  # the command line limit of x86_64 Linux (COMMAND_LINE_SIZE)
 MAX_VALUE = 4096

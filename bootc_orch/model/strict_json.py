@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bootc_orch.errors import InvalidImageError, LimitError
+from orch_frame.errors import InvalidImageError, LimitError
 
 MAX_DEPTH = 64
 MAX_INTEGER = 2**63 - 1

@@ -9,7 +9,7 @@ import calendar
 import re
 from datetime import date
 
-from bootc_orch.errors import InvalidImageError
+from orch_frame.errors import InvalidImageError
 
 _END_OF_9999 = calendar.timegm((9999, 12, 31, 23, 59, 59))
 _RFC3339 = re.compile(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from bootc_orch.errors import InvalidImageError, LimitError
 from bootc_orch.model import strict_json
 from bootc_orch.model.digest import Digest
+from orch_frame.errors import InvalidImageError, LimitError
 
 Check = Callable[[Any, str], Any]
 Fields = Mapping[str, Check]

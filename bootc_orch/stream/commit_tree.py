@@ -13,10 +13,10 @@ import stat
 from collections.abc import Sequence
 from itertools import pairwise
 
-from bootc_orch.errors import InvalidImageError, LimitError
 from bootc_orch.model.gvariant import Dirmeta, Dirtree
 from bootc_orch.stream.paths import DEPTH_MAX
 from bootc_orch.stream.tar import ID_MAX
+from orch_frame.errors import InvalidImageError, LimitError
 
 DIRECTORIES_MAX = 1 << 22
 

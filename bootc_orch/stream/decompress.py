@@ -15,8 +15,8 @@ from typing import Protocol, cast
 
 from isal import igzip_lib
 
-from bootc_orch.errors import InvalidImageError, LimitError
 from bootc_orch.model.image.layout import Compression
+from orch_frame.errors import InvalidImageError, LimitError
 
 if sys.version_info >= (3, 14):
     from compression import zstd

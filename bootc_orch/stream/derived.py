@@ -14,7 +14,6 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bootc_orch.errors import InvalidImageError, OrchError
 from bootc_orch.model.gvariant import Dirmeta, Xattrs, decode_xattrs, encode_xattrs
 from bootc_orch.model.text import printable
 from bootc_orch.stream.layer_report import LayerReport
@@ -42,6 +41,7 @@ from bootc_orch.stream.trees import (
     whiteout_target,
     with_label,
 )
+from orch_frame.errors import InvalidImageError, OrchError
 
 _AUFS = b".wh..wh."
 _SELINUX = b"security.selinux"

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from bootc_orch.errors import InvalidImageError, LimitError, OrchError
 from bootc_orch.model.gvariant import Commit, decode_dict, decode_xattrs, encode_dirtree
 from bootc_orch.model.text import printable
 from bootc_orch.stream.commit_tree import CommitTree
@@ -32,6 +31,7 @@ from bootc_orch.stream.tar import (
     located,
 )
 from bootc_orch.stream.trees import DEFAULT_DIRMETA
+from orch_frame.errors import InvalidImageError, LimitError, OrchError
 
 REPOSITORY = b"sysroot/ostree/repo/"
 OBJECTS = b"sysroot/ostree/repo/objects/"

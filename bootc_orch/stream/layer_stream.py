@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 
-from bootc_orch.errors import MismatchError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.layout import Compression
 from bootc_orch.stream.decompress import decompress
+from orch_frame.errors import MismatchError
 
 READ_BYTES = 256 * 1024
 READAHEAD_PIECES = 6

@@ -16,7 +16,6 @@ from typing import NamedTuple, Self, cast
 
 from isal import igzip_lib, isal_zlib
 
-from bootc_orch.errors import StoreDamagedError
 from bootc_orch.model.gvariant import (
     Dirmeta,
     FileHeader,
@@ -26,6 +25,7 @@ from bootc_orch.model.gvariant import (
     decode_xattrs,
     encode_xattrs,
 )
+from orch_frame.errors import StoreDamagedError
 
 PIECE_BYTES = 1024 * 1024
 _OSTREEMETA = "user.ostreemeta"

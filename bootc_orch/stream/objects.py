@@ -20,7 +20,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from bootc_orch.errors import InvalidImageError, MismatchError, StoreDamagedError
 from bootc_orch.model.gvariant import decode_xattrs
 from bootc_orch.stream.object_format import (
     PIECE_BYTES,
@@ -32,6 +31,7 @@ from bootc_orch.stream.object_format import (
     open_stored,
     set_attributes,
 )
+from orch_frame.errors import InvalidImageError, MismatchError, StoreDamagedError
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _EPOCH = (0, 0)

@@ -12,7 +12,7 @@ import threading
 from functools import cache
 from pathlib import Path
 
-from bootc_orch.errors import InvalidImageError, ToolError
+from orch_frame.errors import InvalidImageError, ToolError
 
 XATTR_NAME = b"security.selinux\0"
 _LIBRARY = "libselinux.so.1"

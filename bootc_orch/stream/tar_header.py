@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from zlib import adler32
 
-from bootc_orch.errors import InvalidImageError
+from orch_frame.errors import InvalidImageError
 
 BLOCK_BYTES = 512
 _DIALECTS = (b"ustar\0", b"ustar ")

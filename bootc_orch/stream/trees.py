@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.gvariant import Dirmeta, Dirtree, Xattrs, encode_dirtree, encode_xattrs
 from bootc_orch.stream.object_format import Attributes
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.selinux import XATTR_NAME, Labeler
+from orch_frame.errors import InvalidImageError
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"

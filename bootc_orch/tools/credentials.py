@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bootc_orch.errors import ConfigError, InvalidImageError, LimitError
 from bootc_orch.model import strict_json
+from orch_frame.errors import ConfigError, InvalidImageError, LimitError
 
 logger = logging.getLogger(__name__)
 

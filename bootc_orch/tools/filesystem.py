@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bootc_orch.errors import CommandError, NotFoundError
+from bootc_orch.errors import CommandError
 from bootc_orch.process import run
 from bootc_orch.tools.mounts import is_mount_point
+from orch_frame.errors import NotFoundError
 
 _SPEC = "Say how the kernel finds it, with --root-mount-spec (--boot-mount-spec for /boot)."
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bootc_orch.errors import ReadOnlyError, StorageIOError
+from orch_frame.errors import ReadOnlyError, StorageIOError
 
 CLONE_NEWNS = 0x00020000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_SILENT, MS_PRIVATE = 1, 32, 4096, 16384, 32768, 1 << 18

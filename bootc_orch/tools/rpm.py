@@ -10,8 +10,8 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.process import run
+from orch_frame.errors import InvalidImageError
 
 SQLITE_NAME = "rpmdb.sqlite"
 # A write-ahead log beside the database may hold what was written last.

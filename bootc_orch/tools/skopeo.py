@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from bootc_orch.errors import PolicyError, ToolError
 from bootc_orch.process import run
+from orch_frame.errors import PolicyError, ToolError
 
 # The first release with --user-agent-prefix.
 USER_AGENT_VERSION = (1, 21)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import re
 
-from bound_images.errors import (
+from bound_images.errors import CommandError
+from orch_frame.errors import (
     AuthError,
-    BoundImagesError,
-    CommandError,
     ConfigError,
     InvalidImageError,
     MismatchError,
     NotFoundError,
+    OrchError,
     PolicyError,
     ReadOnlyError,
     SpaceError,
@@ -29,7 +29,7 @@ from bound_images.errors import (
 
 _LOGIN = "Check Creds=, AuthFile= or --authfile."
 # The first match wins: a full disk also breaks connections, a proxy's 403 is also an answer.
-TABLE: tuple[tuple[str, type[BoundImagesError], str | None], ...] = (
+TABLE: tuple[tuple[str, type[OrchError], str | None], ...] = (
     (r"no space left on device|disk quota exceeded", SpaceError, "Free some space."),
     (r"read-only file system", ReadOnlyError, "Make the store writable."),
     (r"input/output error", StorageIOError, "Check the disk."),
@@ -107,7 +107,7 @@ MAX_EVIDENCE = 4096
 UNMARKED_LINES = 5
 
 
-def error_of(what: str, status: int, stderr: str, *, image: str | None = None) -> BoundImagesError:
+def error_of(what: str, status: int, stderr: str, *, image: str | None = None) -> OrchError:
     """Return the error for a program that ended with *status* after writing *stderr*.
 
     Args:

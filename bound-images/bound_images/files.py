@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from bound_images.errors import BoundImagesError, ReadOnlyError, SpaceError, StorageIOError
+from orch_frame.errors import OrchError, ReadOnlyError, SpaceError, StorageIOError
 
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 REFUSED = (1, 13, 30)  # EPERM, EACCES, EROFS
@@ -36,7 +36,7 @@ def replace_file(path: Path, text: str, *, mode: int = 0o644) -> None:
         raise write_error(error, path) from error
 
 
-def write_error(error: OSError, path: Path) -> BoundImagesError:
+def write_error(error: OSError, path: Path) -> OrchError:
     """Return the error for *path*, or the file that *error* names, that cannot be written."""
     where = str(error.filename or path)
     text = f"{where} cannot be written: {error.strerror}."

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bound_images.errors import LockedError, ReadOnlyError
 from bound_images.files import REFUSED
+from orch_frame.errors import LockedError, ReadOnlyError
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import chain
 from typing import TypeVar
 
-from bound_images.errors import BoundImagesError, raise_all
+from bound_images.errors import raise_all
+from orch_frame.errors import OrchError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,14 +23,14 @@ class Failures:
 
     def __init__(self, *, keep_going: bool) -> None:
         self._keep_going = keep_going
-        self._errors: list[BoundImagesError] = []
+        self._errors: list[OrchError] = []
 
     @property
-    def errors(self) -> tuple[BoundImagesError, ...]:
+    def errors(self) -> tuple[OrchError, ...]:
         """What failed so far."""
         return tuple(self._errors)
 
-    def add(self, *errors: BoundImagesError) -> None:
+    def add(self, *errors: OrchError) -> None:
         """Note that something failed."""
         self._errors.extend(errors)
 
@@ -37,7 +38,7 @@ class Failures:
         """Raise what failed so far, unless it is to be survived.
 
         Raises:
-            BoundImagesError: what failed; a `SeveralError` with *summary* for more than one.
+            OrchError: what failed; a `SeveralError` with *summary* for more than one.
         """
         if not self._keep_going:
             raise_all(self.errors, summary)
@@ -55,11 +56,11 @@ def for_each(
 
     Two items that *needs* gives a common word are never worked on at the same time.
 
-    A `BoundImagesError` goes to *failures*, and its item has no result.  Any other exception, an
+    A `OrchError` goes to *failures*, and its item has no result.  Any other exception, an
     interruption above all, drops what has not begun and goes on.
     """
     results: dict[int, R] = {}
-    errors: dict[int, BoundImagesError] = {}
+    errors: dict[int, OrchError] = {}
     waiting = {index: (item, frozenset(needs(item))) for index, item in enumerate(items)}
     running: dict[Future[R], tuple[int, frozenset[str]]] = {}
     jobs = max(1, jobs)
@@ -75,7 +76,7 @@ def for_each(
                     index, _ = running.pop(future)
                     try:
                         results[index] = future.result()
-                    except BoundImagesError as error:
+                    except OrchError as error:
                         errors[index] = error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

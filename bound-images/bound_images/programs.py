@@ -14,9 +14,10 @@ from typing import IO
 
 import sh
 
-from bound_images.errors import CommandError, StallError, ToolError, ToolMissingError
+from bound_images.errors import CommandError
 from bound_images.failures import error_of
 from bound_images.namespace import RUNROOT_FD, die_with_parent, explain_failure
+from orch_frame.errors import StallError, ToolError, ToolMissingError
 
 logger = logging.getLogger(__name__)
 # sh logs whole command lines, and puts them into its exceptions.
@@ -77,7 +78,7 @@ class Runner:
         Raises:
             ToolMissingError: *program* is not on PATH.
             StallError: *timeout* has passed.
-            BoundImagesError: the program failed; the class says how.
+            OrchError: the program failed; the class says how.
             Cancelled: `cancel` was called.
         """
         command = _command(program)

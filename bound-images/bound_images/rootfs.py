@@ -16,7 +16,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bound_images.errors import DefinitionError, NotFoundError, StorageIOError
+from bound_images.errors import DefinitionError
+from orch_frame.errors import NotFoundError, StorageIOError
 
 MAX_LINKS = 40
 MAX_FILE_BYTES = 64 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bound_images.errors import InvalidImageError
+from orch_frame.errors import InvalidImageError
 
 MAX_BYTES = 4 * 1024 * 1024
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from os import W_OK, access
 from pathlib import Path, PurePosixPath
 
-from bound_images.errors import NotFoundError
 from bound_images.rootfs import Root
+from orch_frame.errors import NotFoundError
 
 # The link in the image, and what it leads to on an ostree host.
 STORE_LINK = PurePosixPath("/usr/lib/bootc/storage")

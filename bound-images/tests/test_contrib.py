@@ -7,12 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from generator import find_generator, run_generator
+from world import World, command_line, image_id, remove_tree, run_container, short_directory
+
 from bound_images.lint.findings import Severity
 from bound_images.lint.run import lint as lint_root
 from bound_images.rootfs import Root
 from bound_images.units.scan import scan
-from generator import find_generator, run_generator
-from world import World, command_line, image_id, remove_tree, run_container, short_directory
 
 CONTRIB = Path(__file__).resolve().parents[2] / "contrib" / "bound-images"
 EXAMPLE = CONTRIB / "example"

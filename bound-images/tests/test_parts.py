@@ -12,32 +12,13 @@ import threading
 import time
 from pathlib import Path
 
-import bound_images
 import pytest
+from world import PACKAGE_PARENT
+
+import bound_images
 from bound_images.cli.output import Output, error_document, printable, render, size
 from bound_images.cli.progress import _plain_lines, short_name
-from bound_images.errors import (
-    AuthError,
-    BoundImagesError,
-    CommandError,
-    ConfigError,
-    InvalidImageError,
-    LockedError,
-    MismatchError,
-    NotFoundError,
-    PolicyError,
-    ReadOnlyError,
-    SeveralError,
-    SpaceError,
-    StallError,
-    StorageIOError,
-    StoreDamagedError,
-    ToolError,
-    ToolMissingError,
-    TransientError,
-    exit_status,
-    raise_all,
-)
+from bound_images.errors import CommandError, SeveralError, exit_status, raise_all
 from bound_images.events import Event, State, silent
 from bound_images.failures import error_of, essence
 from bound_images.locking import locked
@@ -57,7 +38,24 @@ from bound_images.storage.storeimages import StoredImage, parse_images
 from bound_images.units.options import PullOptions
 from bound_images.units.quadlet import UnitType
 from bound_images.units.scan import BoundImage, merge
-from world import PACKAGE_PARENT
+from orch_frame.errors import (
+    AuthError,
+    ConfigError,
+    InvalidImageError,
+    LockedError,
+    MismatchError,
+    NotFoundError,
+    OrchError,
+    PolicyError,
+    ReadOnlyError,
+    SpaceError,
+    StallError,
+    StorageIOError,
+    StoreDamagedError,
+    ToolError,
+    ToolMissingError,
+    TransientError,
+)
 
 PACKAGE = Path(bound_images.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -524,7 +522,8 @@ def imported(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_imports_only_what_the_component_may(path):
-    allowed = {"bound_images", "sh", "tenacity", "typer", "yaml", "rich", *sys.stdlib_module_names}
+    ours = {"bound_images", "orch_frame"}
+    allowed = {"sh", "tenacity", "typer", "yaml", "rich", *ours, *sys.stdlib_module_names}
     assert {name.partition(".")[0] for name in imported(path)} <= allowed
 
 
@@ -581,7 +580,7 @@ def test_the_library_interface_is_what_it_says():
 
 def errors_with_statuses():
     """Return every exit status that a failure of this component can have."""
-    todo, found = [BoundImagesError], set()
+    todo, found = [OrchError], set()
     while todo:
         kind = todo.pop()
         found.add(kind.exit_code)

@@ -92,9 +92,9 @@ def _program_tree(tree: Path) -> Path:
     packages.mkdir(parents=True)
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "bootc_orch", packages / "bootc_orch", ignore=ignore)
-    shutil.copytree(
-        REPOSITORY / "bound-images/bound_images", packages / "bound_images", ignore=ignore
-    )
+    for component in ("bound_images", "orch_frame"):
+        source = REPOSITORY / "bound-images" / component
+        shutil.copytree(source, packages / component, ignore=ignore)
     _write(tree, "usr/bin/bootc-orch", PROGRAM.format(module="bootc_orch.cli.app"), mode=0o755)
     _write(tree, "usr/bin/bound-images", PROGRAM.format(module="bound_images.cli"), mode=0o755)
     registry = (Path(__file__).parent / "registry.py").read_text()

@@ -8,7 +8,7 @@ import pytest
 
 from bootc_orch import config
 from bootc_orch.config import Config, load_config
-from bootc_orch.errors import ConfigError
+from orch_frame.errors import ConfigError
 
 WHOLE = """\
 jobs: 3

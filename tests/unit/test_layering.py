@@ -61,6 +61,10 @@ units:                 scan > library > quadlet > keys options > system unitfile
 bound_images:          settings > locking programs where
                        > failures files parallel reference rootfs strict > errors events namespace
 """
+# What both may import, and what imports neither.
+ORCH_FRAME = """
+orch_frame:            os_errors > errors
+"""
 LARGEST_ROOM = 16
 
 # A library, and the places that may import it.
@@ -138,6 +142,7 @@ def imported_names(path: Path) -> Iterator[str]:
 HOUSES = [
     house(ROOT / "bootc_orch", BOOTC_ORCH),
     house(ROOT / "bound-images" / "bound_images", BOUND_IMAGES),
+    house(ROOT / "bound-images" / "orch_frame", ORCH_FRAME),
 ]
 MODULES = [pytest.param(h, path, id=h.dotted(path)) for h in HOUSES for path in h.modules()]
 FOLDERS = sorted({path.parent for h in HOUSES for path in h.modules()})
@@ -195,6 +200,12 @@ def test_a_library_stays_in_its_home(library: str, homes: tuple[str, ...]) -> No
 def test_bound_images_stands_alone(path: Path) -> None:
     roots = {name.split(".")[0] for name in imported_names(path)}
     assert roots & {"bootc_orch", "subprocess"} == set()
+
+
+@pytest.mark.parametrize("path", HOUSES[2].modules(), ids=ids)
+def test_what_both_programs_share_imports_neither(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imported_names(path)}
+    assert roots & {"bootc_orch", "bound_images", "subprocess", "sh", "tenacity", "yaml"} == set()
 
 
 @pytest.mark.parametrize(("built", "path"), MODULES)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bootc_orch.errors import ToolMissingError
+from orch_frame.errors import ToolMissingError
 
 app = typer.Typer(add_completion=False)
 

@@ -33,7 +33,7 @@ from bootc_orch.cli.options.host import (
     open_for_update,
     transaction_options,
 )
-from bootc_orch.errors import UsageError
+from orch_frame.errors import UsageError
 
 app = typer.Typer(add_completion=False)
 

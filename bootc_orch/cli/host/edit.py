@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootc_orch.errors import ToolError, UsageError
+from orch_frame.errors import ToolError, UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.model.host.document import Host, HostSpec

@@ -27,8 +27,8 @@ from bootc_orch.cli.options.host import (
 )
 from bootc_orch.cli.terminal.output import say, say_result
 from bootc_orch.cli.terminal.progress import reporting
-from bootc_orch.errors import UsageError
 from bootc_orch.model.host.bootloader import Bootloader
+from orch_frame.errors import UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.ops.host.transaction import TransactionOptions

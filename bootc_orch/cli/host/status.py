@@ -16,7 +16,8 @@ from bootc_orch.cli.options.host import (
     open_sysroot,
 )
 from bootc_orch.cli.terminal.output import say_raw
-from bootc_orch.errors import NothingToDo, UsageError
+from bootc_orch.errors import NothingToDo
+from orch_frame.errors import UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.model.host.document import Host

@@ -31,7 +31,7 @@ from bootc_orch.cli.options.host import (
 )
 from bootc_orch.cli.terminal.output import say, say_result
 from bootc_orch.cli.terminal.progress import reporting
-from bootc_orch.errors import OrchError
+from orch_frame.errors import OrchError
 
 if TYPE_CHECKING:
     from bootc_orch.ops.stored.progress import Progress

@@ -23,7 +23,7 @@ from bootc_orch.cli.options.general import (
 from bootc_orch.cli.options.grouping import grouped
 from bootc_orch.cli.terminal.output import say, say_result
 from bootc_orch.cli.terminal.progress import reporting
-from bootc_orch.errors import StoreDamagedError
+from orch_frame.errors import StoreDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

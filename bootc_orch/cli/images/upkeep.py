@@ -22,7 +22,7 @@ from bootc_orch.cli.options.general import (
 )
 from bootc_orch.cli.terminal.boundary import report
 from bootc_orch.cli.terminal.output import say, say_result
-from bootc_orch.errors import NotFoundError
+from orch_frame.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from bootc_orch.cli.terminal import output
-from bootc_orch.errors import NotFoundError, NothingToDo, UsageError
+from bootc_orch.errors import NothingToDo
+from orch_frame.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.config import Config

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootc_orch.cli.options.general import config, first_given
-from bootc_orch.errors import ToolError, UsageError
+from orch_frame.errors import ToolError, UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.cli.options.fetching import Fetching
@@ -136,8 +136,8 @@ def kargs_edit(
     Raises:
         UsageError: one of them cannot stand in a boot entry.
     """
-    from bootc_orch.errors import InvalidImageError
     from bootc_orch.model.host.kargs import KargsEdit, check_argument
+    from orch_frame.errors import InvalidImageError
 
     try:
         for argument in (*(append or ()), *(replace or ()), *(delete or ())):

@@ -18,14 +18,10 @@ from typer.core import TyperGroup
 from bootc_orch.cli.terminal import output
 from bootc_orch.cli.terminal.redaction import redact
 from bootc_orch.cli.terminal.signals import Interrupted
-from bootc_orch.errors import (
-    InternalError,
-    NothingToDo,
-    OrchError,
-    UsageError,
-    from_os_error,
-)
+from bootc_orch.errors import NothingToDo
 from bootc_orch.model.text import escape_text
+from orch_frame.errors import InternalError, OrchError, UsageError
+from orch_frame.os_errors import from_os_error
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bootc_orch.errors import UsageError
 from bootc_orch.model.host import progress_v0
 from bootc_orch.model.host.progress_v0 import (
     STAGING_STEPS,
@@ -24,6 +23,7 @@ from bootc_orch.model.host.progress_v0 import (
 )
 from bootc_orch.model.image.layout import LayerKind
 from bootc_orch.ops.stored.progress import NullProgress, Step, Transfer
+from orch_frame.errors import UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.model.digest import Digest

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from bootc_orch.errors import StoreDamagedError
+from orch_frame.errors import StoreDamagedError
 
 _OSTREE_PATH = re.compile(r"/ostree/boot\.([01])/([^/]+)/([0-9a-f]+)/([0-9]+)")
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootc_orch.errors import OrchError, StoreDamagedError
 from bootc_orch.model.host.kargs import own_arguments
 from bootc_orch.model.host.origin import Origin, OriginKind
 from bootc_orch.model.image.reference import OstreeImageReference
+from orch_frame.errors import OrchError, StoreDamagedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from bootc_orch.errors import UsageError
 from bootc_orch.model.image.reference import OstreeImageReference
+from orch_frame.errors import UsageError
 
 API_VERSION = "org.containers.bootc/v1"
 KIND = "BootcHost"

@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.safe_text import MAX_KERNEL_ARGUMENT, safe_text
+from orch_frame.errors import InvalidImageError
 
 KARGS_DIRECTORY = "usr/lib/bootc/kargs.d"
 # The deployment's own link, and what would start something else than the system's init.

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
-from bootc_orch.errors import StoreDamagedError
 from bootc_orch.model.safe_text import safe_text
+from orch_frame.errors import StoreDamagedError
 
 CONTAINER_KEY = "container-image-reference"
 REFSPEC_KEY = "refspec"

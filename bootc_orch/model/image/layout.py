@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bootc_orch.errors import InvalidImageError, MismatchError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.manifest import Descriptor, ImageConfig, Manifest
 from bootc_orch.model.image.reference import Transport
+from orch_frame.errors import InvalidImageError, MismatchError
 
 LABEL_FINAL_DIFFID = "ostree.final-diffid"
 

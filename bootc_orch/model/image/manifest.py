@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model import strict_json
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.timestamp import parse_rfc3339
@@ -25,6 +24,7 @@ from bootc_orch.model.typed_json import (
     sequence,
     text,
 )
+from orch_frame.errors import InvalidImageError
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 MAX_LAYERS = 512

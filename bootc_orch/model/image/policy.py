@@ -5,8 +5,8 @@ Source: containers-policy.json(5).
 
 from __future__ import annotations
 
-from bootc_orch.errors import InvalidImageError, LimitError, PolicyError
 from bootc_orch.model import strict_json
+from orch_frame.errors import InvalidImageError, LimitError, PolicyError
 
 MAX_POLICY_BYTES = 1024 * 1024
 _ACCEPT_ANYTHING = "insecureAcceptAnything"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from bootc_orch.errors import InvalidImageError, UsageError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.docker_reference import DockerReference, is_tag
+from orch_frame.errors import InvalidImageError, UsageError
 
 
 class Transport(StrEnum):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-from bootc_orch.errors import StoreDamagedError, UsageError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.reference import ImageReference
+from orch_frame.errors import StoreDamagedError, UsageError
 
 BLOB_PREFIX = "ostree/container/blob"
 IMAGE_PREFIX = "ostree/container/image"

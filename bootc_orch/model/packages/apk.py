@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from itertools import zip_longest
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.packages.dpkg import compare_versions as compare_loosely
 from bootc_orch.model.packages.package import Package
 from bootc_orch.model.packages.version_number import number_key
+from orch_frame.errors import InvalidImageError
 
 # Sorts as what it stands for does; only keys of the same thing are compared.
 _Key = tuple[int | str, ...]

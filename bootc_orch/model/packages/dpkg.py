@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.packages.package import Package
 from bootc_orch.model.packages.version_number import number_key
+from orch_frame.errors import InvalidImageError
 
 # States in which none of the files of a package but its configuration are there.
 _ABSENT = ("not-installed", "config-files")

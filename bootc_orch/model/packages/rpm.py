@@ -11,9 +11,9 @@ import struct
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.packages.package import Package
 from bootc_orch.model.packages.version_number import number_key
+from orch_frame.errors import InvalidImageError
 
 # What `parse_listing` reads: one line a package, fields parted by a character no field can hold.
 LISTING_FORMAT = r"%{NAME}\t%|EPOCH?{%{EPOCH}}:{}|\t%{VERSION}\t%{RELEASE}\t%|ARCH?{%{ARCH}}:{}|\n"

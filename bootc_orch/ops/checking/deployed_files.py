@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootc_orch.errors import OrchError
 from bootc_orch.model.gvariant import Dirtree
 from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.ops.checking.verify_objects import Verifier, content_checksum
@@ -23,6 +22,7 @@ from bootc_orch.stream.object_format import Mode, open_stored
 from bootc_orch.tools.immutable import is_immutable, set_immutable
 from bootc_orch.tools.ostree.objects import RepoMode
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import OrchError
 
 # Whiteouts of container images inside the image, which are checked out as devices.
 _WHITEOUT = b".ostree-wh."

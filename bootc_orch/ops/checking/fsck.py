@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootc_orch.errors import OrchError
 from bootc_orch.model.gvariant import Commit
 from bootc_orch.model.image.layout import LayerKind
 from bootc_orch.model.image.manifest import Manifest
@@ -26,6 +25,7 @@ from bootc_orch.ops.stored.store import (
 )
 from bootc_orch.tools.ostree.objects import RepoMode
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import OrchError
 
 
 @dataclass(frozen=True, slots=True)

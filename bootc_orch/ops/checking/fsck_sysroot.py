@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bootc_orch.errors import OrchError
 from bootc_orch.model.host.bls import BootEntry
 from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.model.host.origin import Origin, OriginKind
@@ -21,6 +20,7 @@ from bootc_orch.ops.checking.fsck import Report, check_repository, needs_root
 from bootc_orch.ops.deploying import bound
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.ostree.sysroot import Sysroot, deployment_directories
+from orch_frame.errors import OrchError
 
 RESOLV_CONF = "usr/etc/resolv.conf"
 SHOWN = 3

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from bootc_orch.errors import OrchError
 from bootc_orch.model.image.reference import (
     INSECURE,
     ImageReference,
@@ -34,6 +33,7 @@ from bootc_orch.ops.stored.store import ImageState, commit_state, reference_of
 from bootc_orch.ops.stored.workspace import workspace
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import OrchError
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from bootc_orch.errors import OrchError
 from bootc_orch.ops.importing.staging import object_mode
 from bootc_orch.stream.object_format import Attributes, StoredFile, checksum_head
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import OrchError
 
 
 class Verifier:

@@ -5,30 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from bootc_orch.errors import (
-    AuthError,
-    ConfigError,
-    InvalidImageError,
-    LockedError,
-    MismatchError,
-    NotFoundError,
-    OrchError,
-    PolicyError,
-    ReadOnlyError,
-    SpaceError,
-    StorageIOError,
-    StoreDamagedError,
-    ToolError,
-    TransientError,
-    UsageError,
-)
 from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.ops.stored.progress import Progress
@@ -39,25 +21,6 @@ logger = logging.getLogger(__name__)
 
 BOUND_DIRECTORY = "usr/lib/bootc/bound-images.d"
 HOST_STORE = "containers-storage:"
-
-
-# What a failure of the manager of app images is to this program.
-_CLASSES: tuple[type[OrchError], ...] = (
-    UsageError,
-    InvalidImageError,
-    MismatchError,
-    StoreDamagedError,
-    NotFoundError,
-    ToolError,
-    SpaceError,
-    ReadOnlyError,
-    StorageIOError,
-    TransientError,
-    LockedError,
-    AuthError,
-    PolicyError,
-    ConfigError,
-)
 
 
 class BoundMode(StrEnum):
@@ -146,19 +109,18 @@ def prepare(
         return None
     from bound_images import Root, default_lock, scan, sync
 
-    with _translated():
-        opened = Root(root)
-        found = scan(opened)
-        if not found.images and not found.errors:
-            return None
-        lock = default_lock(sysroot.store_path, name)
-        result = sync(
-            opened,
-            sysroot.store_path,
-            lock,
-            _sync_options(sysroot, options),
-            progress=_teller(progress),
-        )
+    opened = Root(root)
+    found = scan(opened)
+    if not found.images and not found.errors:
+        return None
+    lock = default_lock(sysroot.store_path, name)
+    result = sync(
+        opened,
+        sysroot.store_path,
+        lock,
+        _sync_options(sysroot, options),
+        progress=_teller(progress),
+    )
     count = len(result.record.images) if result.record else 0
     progress.message(f"Bound images stored: {count}")
     return Prepared(lock, count)
@@ -175,13 +137,12 @@ def plan(root: Path, sysroot: Sysroot, name: str, options: BoundOptions) -> tupl
 
     if options.mode is BoundMode.SKIP:
         return ()
-    with _translated():
-        found = plan_sync(
-            Root(root),
-            sysroot.store_path,
-            default_lock(sysroot.store_path, name),
-            _sync_options(sysroot, options),
-        )
+    found = plan_sync(
+        Root(root),
+        sysroot.store_path,
+        default_lock(sysroot.store_path, name),
+        _sync_options(sysroot, options),
+    )
     return tuple(
         PlannedApp(image.resolved.image.reference, str(image.action), image.bytes)
         for image in found.images
@@ -216,11 +177,10 @@ def recorded(sysroot: Sysroot, deployment: Deployment) -> tuple[dict[str, Any], 
     lock = default_lock(sysroot.store_path, deployment.name)
     if not lock.exists():
         return ()
-    with _translated():
-        return tuple(
-            {"image": one.reference, "imageDigest": one.digest, "imageID": one.image_id}
-            for one in read_record(lock).images
-        )
+    return tuple(
+        {"image": one.reference, "imageDigest": one.digest, "imageID": one.image_id}
+        for one in read_record(lock).images
+    )
 
 
 def problems(sysroot: Sysroot, deployment: Deployment) -> tuple[tuple[str, str], ...]:
@@ -234,8 +194,7 @@ def problems(sysroot: Sysroot, deployment: Deployment) -> tuple[tuple[str, str],
     lock = default_lock(sysroot.store_path, deployment.name)
     if not lock.exists():
         return ()
-    with _translated():
-        found = check(Root(deployment.path), sysroot.store_path, lock)
+    found = check(Root(deployment.path), sysroot.store_path, lock)
     return tuple(
         (image.canonical, f"app image {image.canonical}: {image.detail or image.verdict}")
         for image in found.images
@@ -261,8 +220,7 @@ def collect(sysroot: Sysroot, progress: Progress, *, downloaded: Collection[str]
     roots = [one.path for one in sysroot.deployments().all]
     records = [default_lock(sysroot.store_path, f"{commit}.*") for commit in downloaded]
     kept = [path for any_of in records for path in sorted(any_of.parent.glob(any_of.name))]
-    with _translated():
-        plan = prune(sysroot.store_path, keep_roots=roots, keep_locks=kept)
+    plan = prune(sysroot.store_path, keep_roots=roots, keep_locks=kept)
     if plan.remove:
         progress.message(f"Pruned bound images: {len(plan.remove)}")
 
@@ -311,28 +269,3 @@ def _teller(progress: Progress) -> Callable[[Any], None]:
                 progress.warning(f"{event.image}: {event.detail}")
 
     return tell
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn an error of `bound_images` into one of ours, with its class and status."""
-    from bound_images import BoundImagesError, exit_status
-
-    try:
-        yield
-    except BoundImagesError as error:
-        kind = _class_for(error.kind, exit_status(error))
-        raise kind(
-            error.summary,
-            hint=error.hint,
-            details=error.details,
-            image=error.image,
-            path=error.path,
-        ) from error
-
-
-def _class_for(kind: str, status: int) -> type[OrchError]:
-    """Choose the class of that name, else the first with that exit status."""
-    named = [one for one in _CLASSES if one.kind == kind and one.exit_code == status]
-    alike = [one for one in _CLASSES if one.exit_code == status]
-    return next(iter((*named, *alike)), OrchError)

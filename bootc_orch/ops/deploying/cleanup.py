@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from bootc_orch.errors import NotFoundError, OrchError
 from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.model.image.refs import IMAGE_PREFIX
 from bootc_orch.ops.deploying import bound
@@ -15,6 +14,7 @@ from bootc_orch.ops.stored.base_refs import apply_base_refs, plan_base_refs
 from bootc_orch.ops.stored.progress import Progress
 from bootc_orch.tools.ostree.admin import OstreeAdmin
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import NotFoundError, OrchError
 
 logger = logging.getLogger(__name__)
 

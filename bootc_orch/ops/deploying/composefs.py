@@ -8,9 +8,9 @@ from __future__ import annotations
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.tools.ostree.admin import require
+from orch_frame.errors import InvalidImageError
 
 COMPOSEFS_SINCE = (2023, 4)
 CONFIGURATIONS = (

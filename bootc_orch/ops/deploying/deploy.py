@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bootc_orch.errors import CommandError, ReadOnlyError, SpaceError, StoreDamagedError
+from bootc_orch.errors import CommandError
 from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.model.host.origin import Origin
 from bootc_orch.ops.stored.workspace import workspace
 from bootc_orch.tools.ostree.admin import DeployOptions, OstreeAdmin
 from bootc_orch.tools.ostree.repo import sync_filesystem
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import ReadOnlyError, SpaceError, StoreDamagedError
 
 
 @dataclass(frozen=True, slots=True)

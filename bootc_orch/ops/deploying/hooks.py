@@ -12,9 +12,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bootc_orch.errors import CommandError, OrchError
+from bootc_orch.errors import CommandError
 from bootc_orch.process import run
 from bootc_orch.tools.mounts import enter_private_namespace, read_only_bind
+from orch_frame.errors import OrchError
 
 logger = logging.getLogger(__name__)
 

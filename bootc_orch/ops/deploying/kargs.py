@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.model.host.kargs import KARGS_DIRECTORY, merge_image_kargs, parse_kargs_file
 from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import InvalidImageError
 
 
 def image_kargs(tree: CommitTree, *, machine: str | None = None) -> tuple[str, ...] | None:

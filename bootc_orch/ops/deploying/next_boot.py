@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bootc_orch.errors import OrchError
 from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.ops.stored.store import commit_state
 from bootc_orch.tools import systemd
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import OrchError
 
 
 def announce_next_boot(sysroot: Sysroot) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bootc_orch.errors import NotFoundError, OrchError
 from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.ops.deploying.deploy import synchronise
 from bootc_orch.ops.stored.lock import locked
 from bootc_orch.tools.ostree.admin import OstreeAdmin
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import NotFoundError, OrchError
 
 
 def find_deployment(sysroot: Sysroot, which: str) -> Deployment:

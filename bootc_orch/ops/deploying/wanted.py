@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bootc_orch.errors import NotFoundError, OrchError
 from bootc_orch.model.host.deployment import Deployment, Deployments
 from bootc_orch.model.host.kargs import KargsEdit, edit_kargs, key_of, root_arguments
 from bootc_orch.model.host.origin import Origin, OriginKind
@@ -17,6 +16,7 @@ from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.tools.ostree.admin import LOCKING_SINCE, DeployOptions, has
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import NotFoundError, OrchError
 
 
 class Outcome(StrEnum):

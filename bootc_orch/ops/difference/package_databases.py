@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootc_orch.errors import CommandError, InvalidImageError, LimitError, ToolError
+from bootc_orch.errors import CommandError
 from bootc_orch.model.packages import apk, dpkg, rpm
 from bootc_orch.model.packages.package import Order, Package, PackageDifference, PackageManager
 from bootc_orch.ops.stored.new_root import CommitTree
@@ -24,6 +24,7 @@ from bootc_orch.tools.rpm import (
     list_packages,
     read_headers,
 )
+from orch_frame.errors import InvalidImageError, LimitError, ToolError
 
 DATABASE_LIMIT = 1 << 28
 _RPM_DIRECTORIES = (

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bootc_orch.errors import OrchError
 from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.ops.difference.package_databases import ManagedPackages, compare_package_databases
 from bootc_orch.ops.difference.tree_difference import TreeDifference, compare_trees
@@ -14,6 +13,7 @@ from bootc_orch.ops.stored.boot_files import find_boot_files
 from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.ops.stored.store import commit_state
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import OrchError
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bootc_orch.errors import LimitError
 from bootc_orch.model.gvariant import Dirtree
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import LimitError
 
 # Directories are shared by checksum, so a few objects can stand for any number of paths.
 MAX_PATHS = 1 << 22

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bootc_orch.errors import UsageError
 from bootc_orch.model.host.document import HostSpec
 from bootc_orch.model.image.reference import OstreeImageReference
+from orch_frame.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

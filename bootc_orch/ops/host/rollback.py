@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bootc_orch.errors import NotFoundError, OrchError, StoreDamagedError
 from bootc_orch.model.host.deployment import Deployment, Deployments
 from bootc_orch.ops.deploying import bound
 from bootc_orch.ops.deploying.deploy import DeployRequest, deploy, synchronise
@@ -13,6 +12,7 @@ from bootc_orch.ops.stored.progress import Progress
 from bootc_orch.tools import systemd
 from bootc_orch.tools.ostree.admin import SET_DEFAULT_SINCE, DeployOptions, OstreeAdmin, has
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import NotFoundError, OrchError, StoreDamagedError
 
 
 def choose_target(sysroot: Sysroot, *, discard_staged: bool) -> Deployment:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bootc_orch.errors import NotFoundError, OrchError, StoreDamagedError
 from bootc_orch.model.host.deployment import Deployment, Deployments
 from bootc_orch.model.host.document import (
     BootOrder,
@@ -26,6 +25,7 @@ from bootc_orch.ops.stored.store import ImageState, commit_state
 from bootc_orch.tools.mounts import is_read_only_medium
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.ostree.sysroot import Sysroot, is_booted
+from orch_frame.errors import NotFoundError, OrchError, StoreDamagedError
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bootc_orch.errors import CommandError, UsageError
+from bootc_orch.errors import CommandError
 from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.model.host.kargs import KargsEdit
 from bootc_orch.model.host.origin import OriginKind
@@ -17,6 +17,7 @@ from bootc_orch.ops.deploying.wanted import Wanted
 from bootc_orch.ops.stored.progress import Progress
 from bootc_orch.process import run
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import UsageError
 
 
 def parse_transport(word: str) -> Transport:

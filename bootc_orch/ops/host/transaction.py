@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bootc_orch.errors import NotFoundError
 from bootc_orch.model.host.deployment import Deployment, Deployments
 from bootc_orch.model.image.reference import OstreeImageReference
 from bootc_orch.ops.deploying import bound
@@ -40,6 +39,7 @@ from bootc_orch.tools import systemd
 from bootc_orch.tools.ostree.admin import LOCKING_SINCE, OstreeAdmin, has
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import NotFoundError
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
-from bootc_orch.errors import OrchError, ReadOnlyError, UsageError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.host.deployment import Deployments
 from bootc_orch.model.host.kargs import KargsEdit
@@ -20,6 +19,7 @@ from bootc_orch.ops.stored.notes import write_cached_update
 from bootc_orch.ops.stored.progress import Progress
 from bootc_orch.ops.stored.store import CachedUpdate, commit_state
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import OrchError, ReadOnlyError, UsageError
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bootc_orch.errors import NotFoundError, OrchError
 from bootc_orch.tools.ostree.admin import OstreeAdmin
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import NotFoundError, OrchError
 
 
 def mount_usr_overlay(sysroot: Sysroot, *, read_only: bool) -> None:

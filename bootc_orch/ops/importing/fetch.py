@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bootc_orch.errors import OrchError, SpaceError, TransientError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.layout import LayerKind, PlannedLayer
 from bootc_orch.model.image.reference import ImageReference
@@ -30,6 +29,7 @@ from bootc_orch.ops.importing.staging import Staging
 from bootc_orch.ops.stored.progress import Progress
 from bootc_orch.stream.layer_stream import LayerStream
 from bootc_orch.tools.proxy.options import ProxyOptions
+from orch_frame.errors import OrchError, SpaceError, TransientError
 
 JOBS_MIN = 2
 JOBS_MAX = 4

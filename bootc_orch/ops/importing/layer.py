@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bootc_orch.errors import InvalidImageError, LimitError, MismatchError, OrchError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.gvariant import Commit, Variant
 from bootc_orch.model.image.layout import LayerKind, PlannedLayer
@@ -20,6 +19,7 @@ from bootc_orch.stream.layer_stream import LayerStream
 from bootc_orch.stream.paths import PathRules
 from bootc_orch.stream.selinux import Labeler
 from bootc_orch.stream.trees import Directory, Trees
+from orch_frame.errors import InvalidImageError, LimitError, MismatchError, OrchError
 
 VerifyCommit = Callable[[bytes, bytes | None], None]
 

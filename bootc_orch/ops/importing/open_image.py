@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from bootc_orch.errors import InvalidImageError, OrchError
 from bootc_orch.model.image.layout import classify
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
 from bootc_orch.model.image.policy import check_policy
@@ -16,6 +15,7 @@ from bootc_orch.ops.stored.progress import Progress
 from bootc_orch.ops.stored.store import ImageState
 from bootc_orch.tools.proxy.client import require_policy_enforcement
 from bootc_orch.tools.skopeo import policy_path
+from orch_frame.errors import InvalidImageError, OrchError
 
 BOOTABLE_LABELS = ("containers.bootc", "ostree.bootable")
 _GO_ARCHITECTURES = {

@@ -10,9 +10,9 @@ from configparser import ConfigParser
 from configparser import Error as ConfigParserError
 from pathlib import Path
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.stream.selinux import Labeler
 from bootc_orch.stream.trees import Trees
+from orch_frame.errors import InvalidImageError
 
 _SELINUX_DIRECTORIES = ("etc/selinux", "usr/etc/selinux")
 _SELINUX_ON = ("enforcing", "permissive")

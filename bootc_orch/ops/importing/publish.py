@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bootc_orch.errors import InvalidImageError, StoreDamagedError
 from bootc_orch.model.gvariant import Commit, Dirtree
 from bootc_orch.ops.importing.staging import Staging
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.trees import Trees
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import InvalidImageError, StoreDamagedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bootc_orch.errors import (
-    LockedError,
-    NotFoundError,
-    OrchError,
-    StoreDamagedError,
-    TransientError,
-    from_os_error,
-)
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.layout import LayerKind
 from bootc_orch.model.image.reference import ImageReference, OstreeImageReference, Transport
@@ -63,6 +55,14 @@ from bootc_orch.ops.stored.store import (
 )
 from bootc_orch.stream.trees import Trees
 from bootc_orch.tools.ostree.repo import Repo, ostree_version
+from orch_frame.errors import (
+    LockedError,
+    NotFoundError,
+    OrchError,
+    StoreDamagedError,
+    TransientError,
+)
+from orch_frame.os_errors import from_os_error
 
 logger = logging.getLogger(__name__)
 

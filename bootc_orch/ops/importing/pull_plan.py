@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bootc_orch import __version__
-from bootc_orch.errors import MismatchError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.difference import LayerDifference
 from bootc_orch.model.image.layout import LayerKind, PlannedLayer
@@ -20,6 +19,7 @@ from bootc_orch.ops.stored.progress import Transfer
 from bootc_orch.ops.stored.store import IMPORTER_KEY
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.proxy.options import ProxyOptions
+from orch_frame.errors import MismatchError
 
 IMPORTER = f"bootc-orch/{__version__}"
 

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bootc_orch.errors import OrchError
 from bootc_orch.ops.importing.publish import publish_complete_layers
 from bootc_orch.ops.importing.staging import Staging, object_mode, reopen_staging
 from bootc_orch.ops.stored.workspace import PREFIX
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.tools.ostree.objects import Reach
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import OrchError
 
 logger = logging.getLogger(__name__)
 

@@ -12,13 +12,14 @@ from configparser import ConfigParser
 from hashlib import sha256
 from pathlib import Path
 
-from bootc_orch.errors import CommandError, NotFoundError, PolicyError
+from bootc_orch.errors import CommandError
 from bootc_orch.model.image.layout import LayerKind
 from bootc_orch.model.image.reference import OstreeImageReference, SignatureKind, SignatureSource
 from bootc_orch.ops.importing.layer import VerifyCommit
 from bootc_orch.ops.stored.store import ImageState
 from bootc_orch.process import run
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import NotFoundError, PolicyError
 
 _ON = ("true", "1", "yes")
 

@@ -17,7 +17,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from bootc_orch.errors import CommandError, InvalidImageError, TransientError
+from bootc_orch.errors import CommandError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.layout import Compression, PlannedLayer, stored_compression
 from bootc_orch.model.image.manifest import Descriptor
@@ -26,6 +26,7 @@ from bootc_orch.tools.proxy.client import Proxy, open_proxy
 from bootc_orch.tools.proxy.options import ProxyOptions
 from bootc_orch.tools.proxy.replies import LayerInfo
 from bootc_orch.tools.proxy.stream import BlobStream
+from orch_frame.errors import InvalidImageError, TransientError
 
 logger = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootc_orch.errors import ReadOnlyError, ToolError
 from bootc_orch.model.image.refs import BLOB_PREFIX
 from bootc_orch.ops.stored.workspace import locked_directory
 from bootc_orch.stream.object_format import Mode
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import ReadOnlyError, ToolError
 
 _BOOT_NAME = "boot-id"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

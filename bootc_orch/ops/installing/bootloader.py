@@ -12,13 +12,13 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootc_orch.errors import OrchError, ToolError, UsageError
 from bootc_orch.model.host.bootloader import Bootloader
 from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.tools.bootloaders import bootctl, bootupctl, grub
 from bootc_orch.tools.mounts import is_mount_point, place_of
 from bootc_orch.tools.ostree.admin import require
 from bootc_orch.tools.ostree.repo import ostree_version
+from orch_frame.errors import OrchError, ToolError, UsageError
 
 # Since then the kernels in boot entries are named as they are found from the root filesystem.
 BOOTPREFIX_SINCE = (2023, 2)

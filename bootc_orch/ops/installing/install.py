@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bootc_orch.errors import InvalidImageError, UsageError
 from bootc_orch.model.host.bootloader import Bootloader
 from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.model.host.kargs import check_argument
@@ -36,6 +35,7 @@ from bootc_orch.tools.filesystem import filesystem_uuid, finalize
 from bootc_orch.tools.mounts import is_mount_point
 from bootc_orch.tools.ostree.admin import DeployOptions, OstreeAdmin
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import InvalidImageError, UsageError
 
 # What bootc's install sets: the loader reads BLS entries by itself, and /boot is part of the root.
 REPO_SETTINGS = (

@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bootc_orch.errors import InvalidImageError, SpaceError
 from bootc_orch.model.safe_text import safe_text
 from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.errors import InvalidImageError, SpaceError
 
 MODULES = "usr/lib/modules"
 INITRAMFS_NAMES = (b"initramfs.img", b"initrd.img")

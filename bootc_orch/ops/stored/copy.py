@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bootc_orch.errors import NotFoundError, StoreDamagedError, ToolError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import blob_ref, image_ref
 from bootc_orch.ops.stored.store import ImageState, image_state, refuse_collision
 from bootc_orch.tools.ostree.objects import RepoMode
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import NotFoundError, StoreDamagedError, ToolError
 
 # Cannot hold owners, setuid bits or extended attributes.
 LOSSY_MODES = (RepoMode.BARE_USER_ONLY,)

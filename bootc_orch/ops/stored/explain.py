@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bootc_orch.errors import InvalidImageError, NotFoundError, OrchError, UsageError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.reference import ImageReference, OstreeImageReference
 from bootc_orch.model.image.refs import (
@@ -22,6 +21,7 @@ from bootc_orch.ops.stored.prune import ROOT_PREFIXES, all_refs, holders
 from bootc_orch.ops.stored.store import digest_of, reference_of
 from bootc_orch.tools.ostree.objects import Reach
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import InvalidImageError, NotFoundError, OrchError, UsageError
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootc_orch.errors import LockedError, OrchError, ReadOnlyError, StorageIOError
+from orch_frame.errors import LockedError, OrchError, ReadOnlyError, StorageIOError
 
 logger = logging.getLogger(__name__)
 

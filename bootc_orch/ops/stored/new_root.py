@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bootc_orch.errors import InvalidImageError, LimitError, StoreDamagedError
 from bootc_orch.model.gvariant import Dirtree
 from bootc_orch.ops.stored.workspace import workspace
 from bootc_orch.process import run
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import InvalidImageError, LimitError, StoreDamagedError
 
 FILE_LIMIT = 1 << 20
 

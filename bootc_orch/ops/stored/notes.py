@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bootc_orch.errors import InvalidImageError, StoreDamagedError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.gvariant import Variant
 from bootc_orch.model.image.refs import BLOB_PREFIX, blob_ref
@@ -20,6 +19,7 @@ from bootc_orch.ops.stored.store import (
     CachedUpdate,
 )
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import InvalidImageError, StoreDamagedError
 
 # Ours: the layers of this image whose diff_id was computed, not believed; "DIGEST DIFF_ID" lines.
 VERIFIED_KEY = "bootc-orch.verified-layers"

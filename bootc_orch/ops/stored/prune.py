@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootc_orch.errors import NotFoundError, StoreDamagedError, UsageError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.host.origin import Origin
 from bootc_orch.model.image.reference import ImageReference, OstreeImageReference
@@ -27,6 +26,7 @@ from bootc_orch.model.image.refs import (
 from bootc_orch.ops.stored.store import digest_of, is_image_commit, manifest_of, reference_of
 from bootc_orch.tools.ostree.objects import Reach
 from bootc_orch.tools.ostree.repo import Pruned, Repo
+from orch_frame.errors import NotFoundError, StoreDamagedError, UsageError
 
 logger = logging.getLogger(__name__)
 

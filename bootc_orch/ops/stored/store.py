@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bootc_orch.errors import InvalidImageError, OrchError, StoreDamagedError, UsageError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.gvariant import Commit, Variant
 from bootc_orch.model.image.layout import PlannedLayer, classify
@@ -16,6 +15,7 @@ from bootc_orch.model.image.manifest import ImageConfig, Manifest, image_timesta
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import BLOB_PREFIX, IMAGE_PREFIX, blob_ref, image_ref, unescape
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import InvalidImageError, OrchError, StoreDamagedError, UsageError
 
 MANIFEST_KEY = "ostree.manifest"
 DIGEST_KEY = "ostree.manifest-digest"

@@ -8,9 +8,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from bootc_orch.errors import ToolMissingError
 from bootc_orch.process import program_exists, run
 from bootc_orch.tools.mounts import bind
+from orch_frame.errors import ToolMissingError
 
 PROGRAM = "bootctl"
 PACKAGE = "systemd-boot on Debian, systemd-boot-unsigned on Fedora"

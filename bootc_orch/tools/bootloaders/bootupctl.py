@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bootc_orch.errors import ToolMissingError
 from bootc_orch.process import program_exists, run
+from orch_frame.errors import ToolMissingError
 
 PROGRAM = "bootupctl"
 PACKAGE = "bootupd on Fedora; Debian has none"

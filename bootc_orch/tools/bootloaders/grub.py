@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
-from bootc_orch.errors import ToolError, ToolMissingError
 from bootc_orch.process import run
+from orch_frame.errors import ToolError, ToolMissingError
 
 BIOS = "i386-pc"
 # The platform that the firmware of a machine loads, by the name that the kernel has for it.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootc_orch.errors import ToolError
 from bootc_orch.process import run
 from bootc_orch.tools.ostree.repo import ostree_version
+from orch_frame.errors import ToolError
 
 SET_DEFAULT_SINCE = (2023, 6)
 LOCKING_SINCE = (2023, 8)

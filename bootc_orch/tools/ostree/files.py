@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootc_orch.errors import NotFoundError, OrchError, StorageIOError, StoreDamagedError
+from orch_frame.errors import NotFoundError, OrchError, StorageIOError, StoreDamagedError
 
 _CHECKSUM = re.compile(r"[0-9a-f]{64}\n?")
 # No importer makes symbolic links of these refs; one there is damage or an attack.

@@ -18,7 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from bootc_orch.errors import InvalidImageError, NotFoundError, StoreDamagedError
 from bootc_orch.model.gvariant import (
     Commit,
     Dirmeta,
@@ -36,6 +35,7 @@ from bootc_orch.tools.ostree.files import (
     scan_refs,
     write_atomically,
 )
+from orch_frame.errors import InvalidImageError, NotFoundError, StoreDamagedError
 
 T = TypeVar("T")
 

@@ -18,8 +18,11 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from bootc_orch.errors import (
-    CommandError,
+from bootc_orch.errors import CommandError
+from bootc_orch.process import Completed, run
+from bootc_orch.tools.ostree.files import is_directory, remove_empty
+from bootc_orch.tools.ostree.objects import Objects, RepoMode
+from orch_frame.errors import (
     LockedError,
     OrchError,
     ReadOnlyError,
@@ -28,9 +31,6 @@ from bootc_orch.errors import (
     StoreDamagedError,
     ToolError,
 )
-from bootc_orch.process import Completed, run
-from bootc_orch.tools.ostree.files import is_directory, remove_empty
-from bootc_orch.tools.ostree.objects import Objects, RepoMode
 
 # What ostree prints, in the C locale, and what it means for the caller.
 _COMPLAINTS: tuple[tuple[type[OrchError], str, tuple[str, ...]], ...] = (

@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bootc_orch.errors import (
+from bootc_orch.model.gvariant import Variant, decode_dict, decode_strings
+from bootc_orch.model.host.bls import BootEntry, BootLink
+from bootc_orch.model.host.deployment import Deployment, Deployments
+from bootc_orch.model.host.origin import Origin
+from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import (
     InvalidImageError,
     NotFoundError,
     OrchError,
     ReadOnlyError,
     StoreDamagedError,
 )
-from bootc_orch.model.gvariant import Variant, decode_dict, decode_strings
-from bootc_orch.model.host.bls import BootEntry, BootLink
-from bootc_orch.model.host.deployment import Deployment, Deployments
-from bootc_orch.model.host.origin import Origin
-from bootc_orch.tools.ostree.repo import Repo
 
 RUN_OSTREE = Path("/run/ostree")
 RUN_BOOTED = Path("/run/ostree-booted")

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bootc_orch.errors import StallError, TransientError, UsageError
 from bootc_orch.tools.proxy.errors import ProxyError, classify
+from orch_frame.errors import StallError, TransientError, UsageError
 
 logger = logging.getLogger(__name__)
 

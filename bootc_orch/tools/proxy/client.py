@@ -15,14 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from bootc_orch.errors import (
-    InvalidImageError,
-    MismatchError,
-    OrchError,
-    StallError,
-    ToolError,
-    TransientError,
-)
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.manifest import Descriptor
 from bootc_orch.model.image.reference import ImageReference, Transport
@@ -45,6 +37,14 @@ from bootc_orch.tools.proxy.replies import (
 )
 from bootc_orch.tools.proxy.stream import BlobStream
 from bootc_orch.tools.proxy.timers import Timers
+from orch_frame.errors import (
+    InvalidImageError,
+    MismatchError,
+    OrchError,
+    StallError,
+    ToolError,
+    TransientError,
+)
 
 EXIT_SECONDS = 10.0
 _UNREADABLE_DATE = "parsing time"

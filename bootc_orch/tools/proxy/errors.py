@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bootc_orch.errors import (
+from orch_frame.errors import (
     AuthError,
     InvalidImageError,
     LimitError,

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bootc_orch import __version__
-from bootc_orch.errors import UsageError
 from bootc_orch.tools import skopeo
 from bootc_orch.tools.credentials import descriptor_holding, find_authfile, read_authfile
 from bootc_orch.tools.proxy.timers import Timers
+from orch_frame.errors import UsageError
 
 _UNPRIVILEGED_USER = "nobody"
 # With these set, skopeo looks into the home of root and fails.

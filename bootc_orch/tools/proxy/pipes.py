@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bootc_orch.errors import LimitError, TransientError
 from bootc_orch.model.image.manifest import MAX_DOCUMENT_BYTES
 from bootc_orch.tools.proxy.channel import Channel, Reply
 from bootc_orch.tools.proxy.errors import MAX_SHOWN, ProxyError, classify, inner
 from bootc_orch.tools.proxy.replies import check_size
 from bootc_orch.tools.proxy.stream import BlobStream
 from bootc_orch.tools.proxy.timers import Timers
+from orch_frame.errors import LimitError, TransientError
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bootc_orch.errors import MismatchError, ToolError
 from bootc_orch.model.digest import Digest
 from bootc_orch.tools.proxy.errors import ProxyError
+from orch_frame.errors import MismatchError, ToolError
 
 Version = tuple[int, int, int]
 

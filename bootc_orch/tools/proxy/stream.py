@@ -9,8 +9,8 @@ import select
 import time
 from collections.abc import Callable
 
-from bootc_orch.errors import LimitError, MismatchError, StallError
 from bootc_orch.tools.proxy.timers import Patience, Timers
+from orch_frame.errors import LimitError, MismatchError, StallError
 
 PIPE_BYTES = 1024 * 1024
 # Making a pipe larger takes nearly a millisecond, which a small blob does not give back.

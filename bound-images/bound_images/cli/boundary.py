@@ -14,8 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 from bound_images.cli.session import SESSION
-from bound_images.errors import BoundImagesError, InternalError, UsageError, exit_status
+from bound_images.errors import exit_status
 from bound_images.files import NO_SPACE, write_error
+from orch_frame.errors import InternalError, OrchError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +93,8 @@ def _abandon(stream: TextIO) -> None:
     os.close(null)
 
 
-def _as_ours(error: Exception) -> BoundImagesError:
-    if isinstance(error, BoundImagesError):
+def _as_ours(error: Exception) -> OrchError:
+    if isinstance(error, OrchError):
         return error
     if isinstance(error, ParserError):
         context = getattr(error, "ctx", None)

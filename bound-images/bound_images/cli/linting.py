@@ -11,11 +11,12 @@ import typer
 
 from bound_images.cli import options as o
 from bound_images.cli.session import SESSION
-from bound_images.errors import BoundImagesError, LintError, UsageError
+from bound_images.errors import LintError
 from bound_images.lint.findings import Finding, Severity
 from bound_images.lint.run import lint as lint_root
 from bound_images.lint.sarif import sarif
 from bound_images.rootfs import Root
+from orch_frame.errors import OrchError, UsageError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -67,7 +68,7 @@ def lint_command(
     SESSION.output.result_with_errors("findings", [f.to_json() for f in found], lines, errors)
 
 
-def _failures(found: tuple[Finding, ...], fail_on: FailOn) -> tuple[BoundImagesError, ...]:
+def _failures(found: tuple[Finding, ...], fail_on: FailOn) -> tuple[OrchError, ...]:
     if fail_on is FailOn.NEVER:
         return ()
     bad = [f for f in found if f.severity.rank >= Severity(fail_on.value).rank]

@@ -9,7 +9,8 @@ from contextlib import suppress
 
 import typer
 
-from bound_images.errors import BoundImagesError, SeveralError, describe, exit_status, joined
+from bound_images.errors import SeveralError, describe, exit_status, joined
+from orch_frame.errors import OrchError
 
 VERSION = 1
 
@@ -50,7 +51,7 @@ class Output:
         noun: str,
         value: object,
         lines: list[str],
-        errors: tuple[BoundImagesError, ...],
+        errors: tuple[OrchError, ...],
     ) -> None:
         """Show a result, and what failed besides, in one document.
 
@@ -68,7 +69,7 @@ class Output:
         sys.stderr.write(f"{render(error)}\n")
         raise typer.Exit(exit_status(error)) from error
 
-    def error(self, error: BoundImagesError) -> None:
+    def error(self, error: OrchError) -> None:
         """Show a failure, as far as there is somewhere to write it to."""
         with suppress(OSError):
             sys.stderr.write(f"{render(error)}\n")
@@ -81,14 +82,14 @@ class Output:
         sys.stdout.flush()
 
 
-def render(error: BoundImagesError) -> str:
+def render(error: OrchError) -> str:
     """Lay an error out for a terminal: summary, evidence indented, hint last."""
     lines = describe(error)
     hint = [f"hint: {error.hint}"] if error.hint else []
     return "\n".join(printable(line) for line in (f"error: {lines[0]}", *lines[1:], *hint))
 
 
-def _failure(error: BoundImagesError) -> dict[str, object]:
+def _failure(error: OrchError) -> dict[str, object]:
     """Return the ``error`` of a document; of several also each one, as ``errors``."""
     if not isinstance(error, SeveralError):
         return {"error": error_document(error)}
@@ -96,11 +97,10 @@ def _failure(error: BoundImagesError) -> dict[str, object]:
     return {"error": error_document(error), "errors": each}
 
 
-def error_document(error: BoundImagesError) -> dict[str, object]:
+def error_document(error: OrchError) -> dict[str, object]:
     """Return the failure as the JSON object that all commands share."""
-    leader = getattr(error, "leader", error)
     return {
-        "class": leader.kind,
+        "class": error.kind,
         "message": error.summary,
         "image": error.image,
         "layer": None,

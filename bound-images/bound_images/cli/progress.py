@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
 from bound_images.cli.output import Output, printable, size
-from bound_images.errors import UsageError
 from bound_images.events import FINAL, Event, Progress, State
+from orch_frame.errors import UsageError
 
 # How much of a digest a row of the display shows.
 DIGEST_LENGTH = 12

@@ -10,11 +10,11 @@ from bound_images.cli import options as o
 from bound_images.cli.output import size
 from bound_images.cli.progress import shown_progress
 from bound_images.cli.session import SESSION
-from bound_images.errors import UsageError
 from bound_images.ops.plan import SyncPlan
 from bound_images.ops.sync import plan as plan_images
 from bound_images.ops.sync import sync as sync_images
 from bound_images.settings import SyncOptions
+from orch_frame.errors import UsageError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

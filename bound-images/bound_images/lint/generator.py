@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from bound_images.errors import BoundImagesError
 from bound_images.lint.findings import Finding
 from bound_images.programs import Runner
 from bound_images.units.library import Library
 from bound_images.units.quadlet import ImageUse, Unit, UnitType
 from bound_images.units.words import split_arguments
+from orch_frame.errors import OrchError
 
 PLACES = (
     "/usr/libexec/podman/quadlet",
@@ -91,7 +91,7 @@ def _copied(library: Library, directory: PurePosixPath, work: Path) -> Path:
             continue
         try:
             (target / name).write_bytes(library.root.read_bytes(inner))
-        except BoundImagesError:
+        except OrchError:
             # What cannot be read is a finding of its own.
             continue
     return target

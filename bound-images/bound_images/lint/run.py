@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from bound_images.errors import BoundImagesError, UsageError
 from bound_images.lint.findings import RULES, Finding
 from bound_images.lint.generator import differences, find_generator, services_of
 from bound_images.lint.tree import findings_about_store, findings_in_tree, shadow, store_for_all
@@ -15,6 +14,7 @@ from bound_images.units.library import Library
 from bound_images.units.quadlet import Unit, images_of
 from bound_images.units.scan import BOUND_DIRECTORY, EntryReader, scan
 from bound_images.where import private_directory
+from orch_frame.errors import OrchError, UsageError
 
 
 def lint(
@@ -81,7 +81,7 @@ def _entry_findings(
         unit, own_library = reader.unit_of_entry(name)
         uses = images_of(unit, own_library)
         records = reader.images_of_entry(name)
-    except BoundImagesError:
+    except OrchError:
         # Reported by the scan already.
         return
     yield from shadow(library, unit.path)

@@ -6,12 +6,13 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from bound_images.errors import BoundImagesError, DefinitionError
+from bound_images.errors import DefinitionError
 from bound_images.lint.findings import Finding
 from bound_images.rootfs import Root
 from bound_images.units.library import SUFFIXES, Library
 from bound_images.units.unitfile import BYTE_ORDER_MARK, parse
 from bound_images.where import STORE_LINK
+from orch_frame.errors import OrchError
 
 STORAGE_CONFIGURATIONS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
 
@@ -56,7 +57,7 @@ def store_for_all(root: Root) -> str | None:
     for path in STORAGE_CONFIGURATIONS:
         try:
             options = tomllib.loads(root.read_text(path)).get("storage", {}).get("options", {})
-        except (BoundImagesError, tomllib.TOMLDecodeError, AttributeError):
+        except (OrchError, tomllib.TOMLDecodeError, AttributeError):
             continue
         stores = options.get("additionalimagestores") if isinstance(options, dict) else None
         return path if isinstance(stores, list) and str(STORE_LINK) in stores else None
@@ -76,7 +77,7 @@ def _findings_in_file(root: Root, path: PurePosixPath) -> Iterator[Finding]:
         parse(text, source=str(path))
     except DefinitionError as error:
         yield Finding("unreadable-file", error.summary, str(path), _line_of(error.summary))
-    except BoundImagesError as error:
+    except OrchError as error:
         yield Finding("unreadable-file", error.summary, str(path))
 
 

@@ -14,13 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bound_images.errors import (
-    InvalidImageError,
-    MismatchError,
-    NotFoundError,
-    PolicyError,
-    UsageError,
-)
 from bound_images.events import Event, Progress, State, silent
 from bound_images.files import replace_file, write_error
 from bound_images.ops.planner import Planner
@@ -38,6 +31,13 @@ from bound_images.sources.retrying import with_retries
 from bound_images.sources.source import STORAGE
 from bound_images.storage import record as records
 from bound_images.storage.record import Record
+from orch_frame.errors import (
+    InvalidImageError,
+    MismatchError,
+    NotFoundError,
+    PolicyError,
+    UsageError,
+)
 
 RECORD_NAME = "bound-images.json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -80,7 +80,7 @@ def export_images(
         runner: Starts the programs.
 
     Raises:
-        BoundImagesError: a definition cannot be read, an image cannot be resolved or fetched, or
+        OrchError: a definition cannot be read, an image cannot be resolved or fetched, or
             *target* cannot be written.
     """
     if not archive:
@@ -119,7 +119,7 @@ def import_bundle(
 
     Raises:
         NotFoundError: *bundle* is no export.
-        BoundImagesError: as `sync`.
+        OrchError: as `sync`.
     """
     transport = "oci" if bundle.is_dir() else "oci-archive"
     settings = replace(options or SyncOptions(), source=f"{transport}:{bundle.absolute()}")

@@ -8,14 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from bound_images.errors import (
-    BoundImagesError,
-    MismatchError,
-    NotFoundError,
-    StoreDamagedError,
-    ToolError,
-    raise_all,
-)
+from bound_images.errors import raise_all
 from bound_images.events import Event, Progress, State, silent
 from bound_images.locking import DEFAULT_TIMEOUT, locked
 from bound_images.programs import Runner
@@ -27,6 +20,7 @@ from bound_images.storage.store import ImageStore, open_store
 from bound_images.storage.storeimages import StoredImage
 from bound_images.units.scan import ARTIFACT, ARTIFACT_REMEDY, BoundImage, scan
 from bound_images.where import check_store, private_directory, state_directory
+from orch_frame.errors import MismatchError, NotFoundError, OrchError, StoreDamagedError, ToolError
 
 
 class Verdict(StrEnum):
@@ -79,10 +73,10 @@ class CheckResult:
     """
 
     images: tuple[CheckedImage, ...]
-    unreadable: tuple[BoundImagesError, ...] = ()
+    unreadable: tuple[OrchError, ...] = ()
 
     @property
-    def errors(self) -> tuple[BoundImagesError, ...]:
+    def errors(self) -> tuple[OrchError, ...]:
         """One error for each definition and image that is not as it should be."""
         wrong = (_error_of(i) for i in self.images if i.verdict is not Verdict.OK)
         return (*self.unreadable, *wrong)
@@ -109,7 +103,7 @@ def check(
 
     Raises:
         NotFoundError: there is no lock file or no store.
-        BoundImagesError: a definition, the lock file or the store cannot be read.
+        OrchError: a definition, the lock file or the store cannot be read.
     """
     _require(store)
     record = records.read(lock)
@@ -143,7 +137,7 @@ def verify(
 
 def _bound(
     root: Root | None, *, keep_going: bool
-) -> tuple[tuple[BoundImage, ...] | None, tuple[BoundImagesError, ...]]:
+) -> tuple[tuple[BoundImage, ...] | None, tuple[OrchError, ...]]:
     if root is None:
         return None, ()
     found = scan(root)
@@ -208,7 +202,7 @@ def _read_back(image: CheckedImage, images: ImageStore, progress: Progress) -> C
     return image
 
 
-def _error_of(image: CheckedImage) -> BoundImagesError:
+def _error_of(image: CheckedImage) -> OrchError:
     text = {
         Verdict.MISSING: f"{image.canonical} is not in the store.",
         Verdict.RENAMED: f"{image.canonical} is not the image that was recorded.",
@@ -217,7 +211,7 @@ def _error_of(image: CheckedImage) -> BoundImagesError:
         Verdict.DAMAGED: f"{image.canonical} is damaged.",
         Verdict.UNSUPPORTED: f"{image.canonical} is {ARTIFACT}",
     }[image.verdict]
-    kinds: dict[Verdict, type[BoundImagesError]] = {
+    kinds: dict[Verdict, type[OrchError]] = {
         Verdict.MISSING: NotFoundError,
         Verdict.DAMAGED: StoreDamagedError,
         Verdict.UNSUPPORTED: ToolError,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bound_images.errors import BoundImagesError, NotFoundError
 from bound_images.locking import DEFAULT_TIMEOUT
 from bound_images.ops.session import opened
 from bound_images.programs import Runner
@@ -18,6 +17,7 @@ from bound_images.storage import verified
 from bound_images.storage.storeimages import StoredImage
 from bound_images.units.scan import ARTIFACT, BoundImage, scan
 from bound_images.where import state_directory
+from orch_frame.errors import NotFoundError, OrchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _recorded(
     for path in sorted({*locks, *state_directory(store).glob("*.json")}):
         try:
             images = records.read(path).images
-        except BoundImagesError:
+        except OrchError:
             continue
         ids = (i.image_id for i in images if i.canonical in names or _is_id(name, i.image_id))
         found |= dict.fromkeys((path, image_id) for image_id in ids)
@@ -127,7 +127,7 @@ def _is_unit(name: str, image: BoundImage) -> bool:
 def _canonical(name: str) -> str:
     try:
         return ImageName.parse(name).canonical
-    except BoundImagesError:
+    except OrchError:
         return name
 
 

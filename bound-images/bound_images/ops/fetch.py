@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from bound_images.errors import BoundImagesError, MismatchError, NotFoundError
 from bound_images.events import Event, Progress, State
 from bound_images.ops.plan import Action, PlannedImage
 from bound_images.reference import DOCKER
@@ -15,6 +14,7 @@ from bound_images.sources.pullargs import Platform, global_arguments, is_plain, 
 from bound_images.sources.resolve import ResolvedImage
 from bound_images.sources.retrying import with_retries
 from bound_images.storage.store import ImageStore
+from orch_frame.errors import MismatchError, NotFoundError, OrchError
 
 # Under this name an image is kept that another one has taken the name of.
 KEPT = "localhost/bound-images/kept"
@@ -48,12 +48,12 @@ class Fetcher:
         """Do what was planned for one image.
 
         Raises:
-            BoundImagesError: it failed, after the retries that its class allows.
+            OrchError: it failed, after the retries that its class allows.
         """
         image = planned.resolved
         try:
             self._apply(planned)
-        except BoundImagesError as error:
+        except OrchError as error:
             error.locate(image=image.image.reference, path=image.image.sources[0])
             self._progress(Event(image.canonical, State.FAILED, detail=error.summary))
             raise

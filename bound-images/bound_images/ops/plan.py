@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bound_images.errors import BoundImagesError, SpaceError
 from bound_images.sources.manifest import Blob
 from bound_images.sources.resolve import ResolvedImage
 from bound_images.storage.storeimages import StoredImage
+from orch_frame.errors import OrchError, SpaceError
 
 # A blob lies in the spool while its content is unpacked: at the least both take room at once.
 SPACE_FACTOR = 2
@@ -56,7 +56,7 @@ class SyncPlan:
     """
 
     images: tuple[PlannedImage, ...]
-    errors: tuple[BoundImagesError, ...] = ()
+    errors: tuple[OrchError, ...] = ()
 
     @property
     def bytes(self) -> int:

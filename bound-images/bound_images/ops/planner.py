@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from bound_images.errors import BoundImagesError, NotFoundError, ToolError
 from bound_images.events import Event, Progress, State
 from bound_images.ops.plan import SyncPlan, plan_sync
 from bound_images.ops.session import Session
@@ -18,6 +17,7 @@ from bound_images.storage.storeimages import StoredImage
 from bound_images.units.options import Policy
 from bound_images.units.scan import ARTIFACT, ARTIFACT_REMEDY, BoundImage
 from bound_images.where import state_directory
+from orch_frame.errors import NotFoundError, OrchError, ToolError
 
 
 class Planner:
@@ -51,7 +51,7 @@ class Planner:
             pinned: What they are to be, None for what their names stand for now.
 
         Raises:
-            BoundImagesError: something cannot be resolved, and that is not to be survived.
+            OrchError: something cannot be resolved, and that is not to be survived.
         """
         images = [each for image in bound for each in self._expanded(image)]
         resolved = for_each(
@@ -77,7 +77,7 @@ class Planner:
     def _expanded(self, image: BoundImage) -> tuple[BoundImage, ...]:
         try:
             return self._resolver.expand(image)
-        except BoundImagesError as error:
+        except OrchError as error:
             self._failures.add(error.locate(image=image.reference, path=image.sources[0]))
             return ()
 
@@ -92,7 +92,7 @@ class Planner:
                 )
             else:
                 found = self._pinned(image, pinned)
-        except BoundImagesError as error:
+        except OrchError as error:
             error.locate(image=image.reference, path=image.sources[0])
             self._progress(Event(image.key, State.FAILED, detail=error.summary))
             raise

@@ -7,13 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bound_images.errors import (
-    BoundImagesError,
-    NotFoundError,
-    StoreDamagedError,
-    UsageError,
-    describe,
-)
+from bound_images.errors import describe
 from bound_images.locking import DEFAULT_TIMEOUT, locked
 from bound_images.programs import Runner
 from bound_images.rootfs import Root
@@ -30,6 +24,7 @@ from bound_images.where import (
     root_id,
     state_directory,
 )
+from orch_frame.errors import NotFoundError, OrchError, StoreDamagedError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +97,7 @@ def prune(
     Raises:
         UsageError: no root is to be kept.
         NotFoundError: there is no store, or a root or lock file is missing.
-        BoundImagesError: a root or lock file cannot be read; nothing was removed then.
+        OrchError: a root or lock file cannot be read; nothing was removed then.
     """
     require_roots(keep_roots)
     check_store(store)
@@ -188,7 +183,7 @@ def _is_name_of(name: str, bound: BoundImage) -> bool:
     return bool(bound.options.all_tags) and name.startswith(f"{repository}:")
 
 
-def _unreadable(path: Path, causes: Sequence[BoundImagesError]) -> BoundImagesError:
+def _unreadable(path: Path, causes: Sequence[OrchError]) -> OrchError:
     return type(causes[0])(
         f"{path} cannot be read, so nothing is removed.",
         details="\n".join(line for cause in causes for line in describe(cause)),

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from bound_images.errors import StoreDamagedError
 from bound_images.events import Event, Progress, State
 from bound_images.ops.plan import Action, PlannedImage, SyncPlan
 from bound_images.parallel import Failures, for_each
@@ -15,6 +14,7 @@ from bound_images.storage.store import ImageStore
 from bound_images.storage.storelists import forget, image_ids
 from bound_images.storage.unfinished import clear, was_cut_off
 from bound_images.where import state_directory
+from orch_frame.errors import StoreDamagedError
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def recover(store: ImageStore, *, jobs: int, failures: Failures) -> None:
     Every image that nobody vouches for is read back, and stays if it is whole.
 
     Raises:
-        BoundImagesError: something cannot be removed, or the lists of the store are no lists.
+        OrchError: something cannot be removed, or the lists of the store are no lists.
     """
     state = state_directory(store.path)
     if not was_cut_off(state):

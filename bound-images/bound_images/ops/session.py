@@ -49,7 +49,7 @@ def opened(
     Raises:
         UsageError: the options name a source that is none.
         NotFoundError: the store, or the source, is something else or not there.
-        BoundImagesError: the store cannot be locked or made.
+        OrchError: the store cannot be locked or made.
     """
     if options.source is not None:
         split_source(options.source)

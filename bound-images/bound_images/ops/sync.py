@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from bound_images.errors import BoundImagesError, NotFoundError
 from bound_images.events import Progress, silent
 from bound_images.ops.fetch import Fetcher
 from bound_images.ops.plan import Action, PlannedImage, SyncPlan
@@ -29,6 +28,7 @@ from bound_images.units.options import PullOptions
 from bound_images.units.quadlet import UnitType
 from bound_images.units.scan import BoundImage, scan
 from bound_images.where import state_directory
+from orch_frame.errors import NotFoundError, OrchError
 
 # Bytes from which on fetching a layer twice costs more than waiting for it.
 LARGE_LAYER = 4 << 20
@@ -46,7 +46,7 @@ class SyncResult:
 
     plan: SyncPlan
     record: Record
-    errors: tuple[BoundImagesError, ...] = ()
+    errors: tuple[OrchError, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -66,7 +66,7 @@ def plan(
     """Return what `sync` would do; the store and the lock file stay as they are.
 
     Raises:
-        BoundImagesError: as `sync`, but for what only a pull finds out.
+        OrchError: as `sync`, but for what only a pull finds out.
     """
     options = options or SyncOptions()
     failures = Failures(keep_going=options.keep_going)
@@ -92,7 +92,7 @@ def sync(
     written only when all is there and flushed.
 
     Raises:
-        BoundImagesError: a definition cannot be read, or an image cannot be resolved or fetched;
+        OrchError: a definition cannot be read, or an image cannot be resolved or fetched;
             a `SeveralError` where more than one did.
     """
     options = options or SyncOptions()
@@ -116,7 +116,7 @@ def import_images(
     *root* is the root whose SELinux policy labels the store, None for no labels.
 
     Raises:
-        BoundImagesError: as `sync`.
+        OrchError: as `sync`.
     """
     job = _Job(root, store, lock, options, progress, runner or Runner())
     return job.run(tuple(map(bound_image_of, record.images)), record)
@@ -134,7 +134,7 @@ def lock_images(
     """Record in *lock* what the images of *root* stand for now, without fetching any.
 
     Raises:
-        BoundImagesError: a definition cannot be read, or an image cannot be resolved.
+        OrchError: a definition cannot be read, or an image cannot be resolved.
     """
     options = options or SyncOptions()
     failures = Failures(keep_going=False)
@@ -233,7 +233,7 @@ def bound_images_of(root: Root, failures: Failures) -> tuple[BoundImage, ...]:
     """Return what *root* is bound to; entries that cannot be read go to *failures*.
 
     Raises:
-        BoundImagesError: an entry cannot be read, and that is not to be survived.
+        OrchError: an entry cannot be read, and that is not to be survived.
     """
     found = scan(root)
     failures.add(*found.errors)

@@ -15,10 +15,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bound_images.errors import AuthError, ConfigError, DefinitionError, NotFoundError
+from bound_images.errors import DefinitionError
 from bound_images.reference import ImageName, transport_of
 from bound_images.rootfs import Root
 from bound_images.units.options import PullOptions
+from orch_frame.errors import AuthError, ConfigError, NotFoundError
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bound_images import strict
-from bound_images.errors import InvalidImageError, NotFoundError
 from bound_images.files import write_error
 from bound_images.sources.manifest import MAX_LAYERS, Blob, Index, digest_of, parse_manifest
+from orch_frame.errors import InvalidImageError, NotFoundError
 
 REF_NAME = "org.opencontainers.image.ref.name"
 LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}'

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bound_images import strict
-from bound_images.errors import InvalidImageError
+from orch_frame.errors import InvalidImageError
 
 INDEX_TYPES = frozenset(
     {

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bound_images.errors import PolicyError, ToolError
 from bound_images.programs import Arg
 from bound_images.rootfs import Root
 from bound_images.units.options import PullOptions, argument_pairs
+from orch_frame.errors import PolicyError, ToolError
 
 MODULE_PODMAN = (4, 7)
 DECRYPTION_PODMAN = (5, 0)

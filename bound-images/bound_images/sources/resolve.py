@@ -7,13 +7,6 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bound_images.errors import (
-    BoundImagesError,
-    InvalidImageError,
-    MismatchError,
-    NotFoundError,
-    ToolError,
-)
 from bound_images.programs import Arg, Runner
 from bound_images.reference import DOCKER, ImageName, transport_of
 from bound_images.settings import SyncOptions
@@ -31,6 +24,7 @@ from bound_images.sources.retrying import with_retries
 from bound_images.sources.source import RegistrySource, Source
 from bound_images.units.options import Policy
 from bound_images.units.scan import BoundImage
+from orch_frame.errors import InvalidImageError, MismatchError, NotFoundError, OrchError, ToolError
 
 INSPECT_SECONDS = 120.0
 
@@ -96,7 +90,7 @@ class Resolver:
         """Return one image for each tag where ``AllTags=`` asks for it, else *image* alone.
 
         Raises:
-            BoundImagesError: the tags cannot be listed.
+            OrchError: the tags cannot be listed.
         """
         if not image.options.all_tags or transport_of(image.reference) != DOCKER:
             return (image,)
@@ -129,11 +123,11 @@ class Resolver:
                 to compare, the configuration is not fetched; None to fetch it always.
 
         Raises:
-            BoundImagesError: it cannot be found out; the class says why.
+            OrchError: it cannot be found out; the class says why.
         """
         try:
             return self._resolve(image, digest, stored)
-        except BoundImagesError as error:
+        except OrchError as error:
             error.locate(image=image.reference, path=image.sources[0])
             raise
 

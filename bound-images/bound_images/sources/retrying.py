@@ -16,9 +16,9 @@ from tenacity import (
 )
 from tenacity.before_sleep import before_sleep_log
 
-from bound_images.errors import TransientError
 from bound_images.settings import SyncOptions
 from bound_images.units.options import DEFAULT_RETRIES, DEFAULT_RETRY_DELAY, PullOptions
+from orch_frame.errors import TransientError
 
 logger = logging.getLogger(__name__)
 

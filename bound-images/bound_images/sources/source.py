@@ -9,18 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bound_images import strict
-from bound_images.errors import (
-    DefinitionError,
-    NotFoundError,
-    PolicyError,
-    StorageIOError,
-    ToolError,
-    UsageError,
-)
+from bound_images.errors import DefinitionError
 from bound_images.programs import Runner
 from bound_images.reference import DOCKER, transport_of
 from bound_images.settings import SyncOptions
 from bound_images.sources.layout import Layout, read_layout, unpack_archive
+from orch_frame.errors import NotFoundError, PolicyError, StorageIOError, ToolError, UsageError
 
 STORAGE = "containers-storage"
 

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from bound_images.errors import BoundImagesError, StorageIOError
 from bound_images.files import write_error
 from bound_images.rootfs import Root
 from bound_images.units.specifiers import parse_os_release
+from orch_frame.errors import OrchError, StorageIOError
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def _file_contexts(root: Root) -> Path | None:
             return None
         kind = settings.get("SELINUXTYPE", "targeted")
         path = root.host_path(f"/etc/selinux/{kind}/contexts/files/file_contexts")
-    except BoundImagesError:
+    except OrchError:
         return None
     return path if path.is_file() else None
 

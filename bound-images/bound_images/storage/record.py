@@ -13,12 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bound_images import strict
-from bound_images.errors import (
-    InvalidImageError,
-    NotFoundError,
-    StorageIOError,
-)
 from bound_images.files import replace_file
+from orch_frame.errors import InvalidImageError, NotFoundError, StorageIOError
 
 VERSION = 1
 MAX_BYTES = 16 * 1024 * 1024

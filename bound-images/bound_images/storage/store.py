@@ -12,22 +12,22 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from bound_images.errors import (
-    BoundImagesError,
-    CommandError,
-    NotFoundError,
-    ReadOnlyError,
-    SpaceError,
-    StorageIOError,
-    StoreDamagedError,
-    ToolError,
-)
+from bound_images.errors import CommandError
 from bound_images.files import write_error
 from bound_images.namespace import ALIAS, RUNROOT, entrance, sync_file_system
 from bound_images.programs import Arg, Runner, processors
 from bound_images.sources.source import STORAGE
 from bound_images.storage.storeimages import StoredImage, parse_images, parse_layers
 from bound_images.where import state_directory
+from orch_frame.errors import (
+    NotFoundError,
+    OrchError,
+    ReadOnlyError,
+    SpaceError,
+    StorageIOError,
+    StoreDamagedError,
+    ToolError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class ImageStore:
         """Wait until the store is there.
 
         Raises:
-            BoundImagesError: it could not be made.
+            OrchError: it could not be made.
         """
         if self.creation is not None:
             self.creation.result()
@@ -117,7 +117,7 @@ class ImageStore:
         """Pull *source* once and return the id of the image.
 
         Raises:
-            BoundImagesError: podman failed; the class says whether to try again.
+            OrchError: podman failed; the class says whether to try again.
         """
         retry = ["--retry=0"] if self.podman_version >= PULL_RETRY_PODMAN else []
         output = self._podman(
@@ -147,7 +147,7 @@ class ImageStore:
         """Copy an image from *source*, ``transport:…``, and store it as *name*.
 
         Raises:
-            BoundImagesError: skopeo failed; the class says whether to try again.
+            OrchError: skopeo failed; the class says whether to try again.
         """
         self._skopeo(
             [*global_options, "copy", *options, source, f"{STORAGE}:{name}"],
@@ -200,7 +200,7 @@ class ImageStore:
                 )
             except (SpaceError, ToolError, ReadOnlyError):
                 raise
-            except BoundImagesError as error:
+            except OrchError as error:
                 raise StoreDamagedError(
                     f"The image {image_id} in the store is damaged.", details=error.details
                 ) from error

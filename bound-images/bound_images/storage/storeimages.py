@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bound_images.errors import StoreDamagedError
+from orch_frame.errors import StoreDamagedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bound_images.errors import StorageIOError, StoreDamagedError
 from bound_images.files import replace_file, write_error
+from orch_frame.errors import StorageIOError, StoreDamagedError
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def forget(store: Path, damaged: Collection[str]) -> None:
 
     Raises:
         StoreDamagedError: a list cannot be read.
-        BoundImagesError: something cannot be removed.
+        OrchError: something cannot be removed.
     """
     try:
         if damaged:

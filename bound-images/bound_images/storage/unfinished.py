@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bound_images.errors import StorageIOError
 from bound_images.files import replace_file
+from orch_frame.errors import StorageIOError
 
 MARK_NAME = "unfinished"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from bound_images.errors import StorageIOError
 from bound_images.files import replace_file
+from orch_frame.errors import StorageIOError
 
 FILE_NAME = "verified"
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")

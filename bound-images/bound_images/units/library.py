@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from bound_images.errors import BoundImagesError, DefinitionError
+from bound_images.errors import DefinitionError
 from bound_images.rootfs import Root
 from bound_images.units.kube import MAX_YAML_BYTES
 from bound_images.units.quadlet import Unit, UnitType
 from bound_images.units.unitfile import UnitFile, parse
+from orch_frame.errors import OrchError
 
 # The first directory that has a file of a name wins.
 SEARCH_PATH = (
@@ -87,13 +88,13 @@ class Library:
         """
         try:
             return self.root.read_text(path, limit=MAX_YAML_BYTES)
-        except BoundImagesError as error:
+        except OrchError as error:
             raise DefinitionError(error.summary, path=str(path)) from error
 
     def _parse(self, path: PurePosixPath) -> UnitFile:
         try:
             text = self.root.read_text(path)
-        except BoundImagesError as error:
+        except OrchError as error:
             raise DefinitionError(error.summary, path=str(path)) from error
         return parse(text, source=str(path))
 

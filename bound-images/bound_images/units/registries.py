@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bound_images.errors import BoundImagesError, ConfigError
 from bound_images.reference import docker_hub
 from bound_images.rootfs import Root
+from orch_frame.errors import ConfigError, OrchError
 
 FILES = ("/usr/share/containers/registries.conf", "/etc/containers/registries.conf")
 DIRECTORIES = ("/usr/share/containers/registries.conf.d", "/etc/containers/registries.conf.d")
@@ -68,7 +68,7 @@ def read(root: Root) -> Registries:
     for path in _files(root):
         try:
             text = root.read_text(path, limit=MAX_BYTES)
-        except BoundImagesError as error:
+        except OrchError as error:
             raise ConfigError(f"{path} cannot be read.", details=error.summary) from error
         layer = parse(text, source=path)
         aliases |= layer.aliases

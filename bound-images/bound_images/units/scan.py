@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from bound_images.errors import BoundImagesError, DefinitionError
+from bound_images.errors import DefinitionError
 from bound_images.reference import (
     DOCKER,
     ImageName,
@@ -23,6 +23,7 @@ from bound_images.units.quadlet import ImageUse, Unit, UnitType, images_of
 from bound_images.units.registries import read as read_registries
 from bound_images.units.specifiers import Context, System
 from bound_images.units.system import system_of
+from orch_frame.errors import OrchError
 
 logger = logging.getLogger(__name__)
 
@@ -73,25 +74,25 @@ class Scan:
     """
 
     images: tuple[BoundImage, ...]
-    errors: tuple[BoundImagesError, ...]
+    errors: tuple[OrchError, ...]
 
 
 def scan(root: Root) -> Scan:
     """Read the bound directory of *root*; a root without one is bound to nothing.
 
     Raises:
-        BoundImagesError: what concerns no single entry, such as the registry configuration.
+        OrchError: what concerns no single entry, such as the registry configuration.
     """
     reader = EntryReader(root)
     images: list[BoundImage] = []
-    errors: list[BoundImagesError] = []
+    errors: list[OrchError] = []
     for name in root.names(BOUND_DIRECTORY):
         if name.startswith("."):
             logger.info("%s is hidden, and skipped.", BOUND_DIRECTORY / name)
             continue
         try:
             images.extend(reader.images_of_entry(name))
-        except BoundImagesError as error:
+        except OrchError as error:
             errors.append(error.locate(path=str(BOUND_DIRECTORY / name)))
     merged, conflicts = merge(images)
     return Scan(merged, (*errors, *conflicts))
@@ -99,13 +100,13 @@ def scan(root: Root) -> Scan:
 
 def merge(
     images: Iterable[BoundImage],
-) -> tuple[tuple[BoundImage, ...], tuple[BoundImagesError, ...]]:
+) -> tuple[tuple[BoundImage, ...], tuple[OrchError, ...]]:
     """Join what names the same image; return the images and the contradictions among them.
 
     Where one unit says how to pull the image and another does not, the one that says it counts.
     """
     found: dict[str, BoundImage] = {}
-    conflicts: list[BoundImagesError] = []
+    conflicts: list[OrchError] = []
     for image in images:
         known = found.get(image.key)
         if known is None:
@@ -134,7 +135,7 @@ class EntryReader:
         """Return the images that the link *name* binds.
 
         Raises:
-            BoundImagesError: the link, or a file that it leads to, cannot be read.
+            OrchError: the link, or a file that it leads to, cannot be read.
         """
         unit, library = self.unit_of_entry(name)
         return [self._record(unit, use) for use in images_of(unit, library)]
@@ -143,7 +144,7 @@ class EntryReader:
         """Return the unit that the link *name* binds, and where its relations are looked up.
 
         Raises:
-            BoundImagesError: as `images_of_entry`.
+            OrchError: as `images_of_entry`.
         """
         entry = BOUND_DIRECTORY / name
         self._check_name(name)

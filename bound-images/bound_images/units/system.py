@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bound_images.errors import BoundImagesError
 from bound_images.rootfs import Root
 from bound_images.units.specifiers import System, parse_os_release
+from orch_frame.errors import OrchError
 
 OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 # Programs that every root has one of; the head of the file tells the processor.
@@ -48,7 +48,7 @@ def _architecture(root: Root) -> str | None:
     for path in PROGRAMS:
         try:
             header = root.read_bytes(path, limit=MAX_PROGRAM_BYTES)[:20]
-        except BoundImagesError:
+        except OrchError:
             continue
         if word := machine_of(header):
             return word

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import tomllib
 
-import bound_images as package
 import pytest
 from world import PACKAGE_PARENT, bound_images, command_line
+
+import bound_images as package
 
 PROJECT = PACKAGE_PARENT.parent / "pyproject.toml"
 HEAVY = {"sh", "asyncio", "tenacity", "yaml", "rich"}

@@ -7,9 +7,10 @@ import pty
 import re
 import subprocess
 
-import bound_images
 import pytest
 from world import command_line, image_id, layer, run_container
+
+import bound_images
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 

@@ -6,9 +6,10 @@ import shutil
 import subprocess
 
 import pytest
+from world import layer
+
 from bound_images.rootfs import Root
 from bound_images.storage import labels
-from world import layer
 
 pytestmark = [
     pytest.mark.root,

@@ -4,12 +4,13 @@ import json
 from pathlib import Path, PurePosixPath
 
 import pytest
+from generator import find_generator, run_generator
+from quadlet_corpus import DIFFERENT, TREES, write_tree
+
 from bound_images.errors import DefinitionError
 from bound_images.rootfs import Root
 from bound_images.units.library import Library
 from bound_images.units.quadlet import UnitType, images_of
-from generator import find_generator, run_generator
-from quadlet_corpus import DIFFERENT, TREES, write_tree
 
 # Made by `python bound-images/tests/units/test_generator.py` where podman 5.8 is installed.
 GOLDEN = Path(__file__).with_name("quadlet_golden.json")

@@ -3,15 +3,16 @@
 import json
 
 import pytest
-from bound_images.errors import UsageError
+from generator import find_generator
+from world import World
+
 from bound_images.lint.findings import RULES
 from bound_images.lint.generator import differences
 from bound_images.lint.run import lint
 from bound_images.lint.sarif import sarif
 from bound_images.lint.units import BOOLEAN_KEYS
 from bound_images.rootfs import Root
-from generator import find_generator
-from world import World
+from orch_frame.errors import UsageError
 
 STORE = "--storage-opt=additionalimagestore=/usr/lib/bootc/storage"
 D = "sha256:" + "ab" * 32

@@ -4,10 +4,12 @@ import os
 import socket
 
 import pytest
-from bound_images.errors import DefinitionError, NotFoundError
+from world import World
+
+from bound_images.errors import DefinitionError
 from bound_images.rootfs import Root
 from bound_images.units.scan import scan
-from world import World
+from orch_frame.errors import NotFoundError
 
 SHARE = "usr/share/containers/systemd"
 BOUND = "usr/lib/bootc/bound-images.d"

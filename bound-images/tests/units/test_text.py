@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bound_images import strict
-from bound_images.errors import BoundImagesError, ConfigError, DefinitionError, InvalidImageError
+from bound_images.errors import DefinitionError
 from bound_images.reference import ImageName, check_safe, is_short, transport_of
 from bound_images.sources import manifest
 from bound_images.storage import record
@@ -14,8 +17,7 @@ from bound_images.units.specifiers import Context, System, parse_os_release
 from bound_images.units.system import machine_of
 from bound_images.units.unitfile import parse
 from bound_images.units.words import split_arguments, split_strings
-from hypothesis import given
-from hypothesis import strategies as st
+from orch_frame.errors import ConfigError, InvalidImageError, OrchError
 
 D = "sha256:" + "ab" * 32
 
@@ -125,7 +127,7 @@ def test_random_bytes_are_a_document_or_a_typed_error(data):
     ):
         try:
             read()
-        except BoundImagesError:
+        except OrchError:
             continue
 
 

@@ -26,18 +26,7 @@ from support.images import manifest_digest_of, small_images
 from support.ociwriter import CONFIG, INDEX, MANIFEST, ImageWriter, encode, stored
 from support.registry import PASSWORD
 
-from bootc_orch.errors import (
-    AuthError,
-    CommandError,
-    InvalidImageError,
-    LimitError,
-    MismatchError,
-    NotFoundError,
-    PolicyError,
-    StallError,
-    ToolError,
-    TransientError,
-)
+from bootc_orch.errors import CommandError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.layout import Compression, classify, stored_compression
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
@@ -51,6 +40,17 @@ from bootc_orch.tools.proxy.errors import ProxyError
 from bootc_orch.tools.proxy.options import ProxyOptions
 from bootc_orch.tools.proxy.replies import LAYER_INFO, POLICY_ENFORCED
 from bootc_orch.tools.proxy.timers import Timers
+from orch_frame.errors import (
+    AuthError,
+    InvalidImageError,
+    LimitError,
+    MismatchError,
+    NotFoundError,
+    PolicyError,
+    StallError,
+    ToolError,
+    TransientError,
+)
 
 LARGE = 8 * 1024 * 1024
 UNPACKED = (Transport.CONTAINERS_STORAGE, Transport.DOCKER_ARCHIVE)

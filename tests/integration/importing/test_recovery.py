@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from support.ostree import init_repo, ostree, refs, show, verify_state
 
-from bootc_orch.errors import NotFoundError
 from bootc_orch.model.image.reference import ImageReference, OstreeImageReference
 from bootc_orch.ops.importing import pull as pull_module
 from bootc_orch.ops.importing.publish import LayersVanishedError
@@ -21,6 +20,7 @@ from bootc_orch.ops.stored.progress import NullProgress
 from bootc_orch.ops.stored.workspace import PREFIX
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.proxy.options import ProxyOptions
+from orch_frame.errors import NotFoundError
 
 pytestmark = pytest.mark.root
 

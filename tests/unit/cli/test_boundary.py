@@ -18,13 +18,8 @@ from typer.testing import CliRunner
 from bootc_orch.cli.options.general import Json
 from bootc_orch.cli.terminal import output
 from bootc_orch.cli.terminal.boundary import ReportingGroup
-from bootc_orch.errors import (
-    CommandError,
-    InvalidImageError,
-    LockedError,
-    NothingToDo,
-    StallError,
-)
+from bootc_orch.errors import CommandError, NothingToDo
+from orch_frame.errors import InvalidImageError, LockedError, StallError
 
 FAILURES: dict[str, BaseException] = {
     "bad": InvalidImageError(

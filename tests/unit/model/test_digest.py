@@ -1,7 +1,7 @@
 import pytest
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.digest import Digest
+from orch_frame.errors import InvalidImageError
 
 HEX = "0123456789abcdef" * 4
 

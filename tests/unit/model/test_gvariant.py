@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.gvariant import (
     Commit,
     Dirmeta,
@@ -22,6 +21,7 @@ from bootc_orch.model.gvariant import (
     encode_xattrs,
     is_chunk_dirtree,
 )
+from orch_frame.errors import InvalidImageError
 
 DIRMETA = "446a0ef11b7cc167f3b603e585c7eeeeb675faa412d5ec73f62988eb0b6c5488"
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from bootc_orch.errors import UsageError
 from bootc_orch.model.host.document import (
     BootOrder,
     EntryStatus,
@@ -27,6 +26,7 @@ from bootc_orch.model.host.progress_v0 import (
 )
 from bootc_orch.model.image.reference import OstreeImageReference
 from bootc_orch.ops.host.edit import EditPlan, plan_edit
+from orch_frame.errors import UsageError
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 DIGEST = "sha256:" + "a" * 64

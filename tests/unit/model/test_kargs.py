@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.host.kargs import (
     KargsEdit,
     check_argument,
@@ -12,6 +11,7 @@ from bootc_orch.model.host.kargs import (
     parse_kargs_file,
     split_command_line,
 )
+from orch_frame.errors import InvalidImageError
 
 
 @pytest.mark.parametrize(

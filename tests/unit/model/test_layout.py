@@ -2,11 +2,11 @@ import json
 
 import pytest
 
-from bootc_orch.errors import InvalidImageError, MismatchError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.layout import Compression, LayerKind, classify, stored_compression
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
 from bootc_orch.model.image.reference import Transport
+from orch_frame.errors import InvalidImageError, MismatchError
 
 OCI = "application/vnd.oci.image.layer.v1.tar"
 DOCKER = "application/vnd.docker.image.rootfs.diff.tar"

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootc_orch.errors import InvalidImageError, LimitError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.manifest import (
     MAX_DOCUMENT_BYTES,
@@ -17,6 +16,7 @@ from bootc_orch.model.image.manifest import (
     image_timestamp,
 )
 from bootc_orch.model.timestamp import parse_rfc3339
+from orch_frame.errors import InvalidImageError, LimitError
 
 LAYER = {
     "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bootc_orch.errors import InvalidImageError, StoreDamagedError
 from bootc_orch.model.host.origin import Origin, OriginKind
+from orch_frame.errors import InvalidImageError, StoreDamagedError
 
 REFERENCE = "ostree-unverified-registry:quay.io/a/b:1"
 

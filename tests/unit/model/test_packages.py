@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.packages import apk, dpkg, rpm
 from bootc_orch.model.packages.package import Package, PackageChange, PackageDifference
 from bootc_orch.tools.rpm import read_headers
+from orch_frame.errors import InvalidImageError
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/packages"
 ORDERS = {

@@ -1,7 +1,7 @@
 import pytest
 
-from bootc_orch.errors import PolicyError
 from bootc_orch.model.image.policy import check_policy
+from orch_frame.errors import PolicyError
 
 ANYTHING = b'{"type": "insecureAcceptAnything"}'
 

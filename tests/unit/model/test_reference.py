@@ -1,6 +1,5 @@
 import pytest
 
-from bootc_orch.errors import UsageError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.docker_reference import DockerReference
 from bootc_orch.model.image.reference import (
@@ -11,6 +10,7 @@ from bootc_orch.model.image.reference import (
     SignatureSource,
     Transport,
 )
+from orch_frame.errors import UsageError
 
 DIGEST = Digest.parse("sha256:" + "0123456789abcdef" * 4)
 

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootc_orch.errors import StoreDamagedError, UsageError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import blob_ref, escape, image_ref, unescape
+from orch_frame.errors import StoreDamagedError, UsageError
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 

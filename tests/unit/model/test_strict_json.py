@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootc_orch.errors import InvalidImageError, LimitError
 from bootc_orch.model.strict_json import MAX_DEPTH, canonical, check_names, loads
+from orch_frame.errors import InvalidImageError, LimitError
 
 LIMIT = 1000
 VALUES = st.recursive(
@@ -75,10 +75,10 @@ def test_a_surrogate_pair_is_text():
     ],
 )
 def test_hostile_documents_are_refused_in_linear_time(data):
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(InvalidImageError):
         loads(data, what="the manifest", limit=2**23)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @given(VALUES)

@@ -15,7 +15,6 @@ import pytest
 from support.bad_images import IMAGE_CASES, ImageCase
 from support.bad_tars import LOWER, PLAIN, TAR_CASES, TarCase
 
-from bootc_orch.errors import MismatchError, OrchError
 from bootc_orch.model.image.layout import Compression, classify
 from bootc_orch.model.image.manifest import ImageConfig, Manifest, image_timestamp
 from bootc_orch.stream.decompress import decompress
@@ -26,6 +25,7 @@ from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.paths import PathRules
 from bootc_orch.stream.tar import TarReader
 from bootc_orch.stream.trees import Directory, Trees
+from orch_frame.errors import MismatchError, OrchError
 
 PIECE_BYTES = 1000
 # They need the whole program: skopeo reads the index; sizes are compared while blobs arrive.

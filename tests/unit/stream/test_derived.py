@@ -7,13 +7,13 @@ import stat
 import pytest
 from support import rawtar
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.stream.derived import import_derived_layer
 from bootc_orch.stream.layer_report import summarize_filtered
 from bootc_orch.stream.object_format import Mode
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.paths import Filtered, PathRules, split
 from bootc_orch.stream.trees import Trees
+from orch_frame.errors import InvalidImageError
 
 USR_ONLY = PathRules(allow_nonusr=False, keep_var=True)
 

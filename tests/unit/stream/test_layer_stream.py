@@ -8,12 +8,12 @@ import threading
 
 import pytest
 
-from bootc_orch.errors import InvalidImageError, LimitError, MismatchError
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.layout import Compression
 from bootc_orch.stream import decompress as decompress_module
 from bootc_orch.stream.decompress import decompress
 from bootc_orch.stream.layer_stream import LayerStream, read_ahead
+from orch_frame.errors import InvalidImageError, LimitError, MismatchError
 
 TEXT = b"some text, " * 100_000
 

@@ -8,9 +8,9 @@ import os
 import pytest
 from support.handmade import HandmadeRepo
 
-from bootc_orch.errors import NotFoundError, StoreDamagedError
 from bootc_orch.model.gvariant import Variant
 from bootc_orch.tools.ostree.objects import Objects, Reach, RepoMode
+from orch_frame.errors import NotFoundError, StoreDamagedError
 
 REF = "ostree/container/image/a"
 GARBAGE = [

@@ -6,11 +6,11 @@ import stat
 
 import pytest
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.gvariant import Dirmeta
 from bootc_orch.stream.object_format import Attributes, Mode
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.trees import Directory, Entries, Trees, with_label
+from orch_frame.errors import InvalidImageError
 
 PLAIN = Attributes(0, 0, stat.S_IFREG | 0o644)
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from bootc_orch.errors import ConfigError, PolicyError, UsageError
 from bootc_orch.tools import skopeo
 from bootc_orch.tools.credentials import (
     MAX_AUTH_BYTES,
@@ -14,6 +13,7 @@ from bootc_orch.tools.credentials import (
 )
 from bootc_orch.tools.proxy import options as proxy_options
 from bootc_orch.tools.proxy.options import ProxyOptions, launch
+from orch_frame.errors import ConfigError, PolicyError, UsageError
 
 SECRET = b'{"auths": {"127.0.0.1:1": {"auth": "Y2FuYXJ5"}}}'
 

@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bootc_orch.errors import (
-    CommandError,
-    ReadOnlyError,
-    SpaceError,
-    StorageIOError,
-    StoreDamagedError,
-)
+from bootc_orch.errors import CommandError
 from bootc_orch.tools.ostree.repo import explained
+from orch_frame.errors import ReadOnlyError, SpaceError, StorageIOError, StoreDamagedError
 
 REPO = Path("/srv/repo")
 

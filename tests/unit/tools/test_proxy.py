@@ -10,7 +10,13 @@ import threading
 import pytest
 from support.proxy_peer import DIGEST, NEW, OLD, Peer, open_descriptors, playing, serving
 
-from bootc_orch.errors import (
+from bootc_orch.model.image.manifest import MAX_DOCUMENT_BYTES, Descriptor
+from bootc_orch.model.image.reference import ImageReference
+from bootc_orch.tools.proxy.client import Proxy, require_policy_enforcement
+from bootc_orch.tools.proxy.errors import ProxyError
+from bootc_orch.tools.proxy.replies import LayerInfo
+from bootc_orch.tools.proxy.timers import Timers
+from orch_frame.errors import (
     InvalidImageError,
     LimitError,
     MismatchError,
@@ -20,12 +26,6 @@ from bootc_orch.errors import (
     TransientError,
     UsageError,
 )
-from bootc_orch.model.image.manifest import MAX_DOCUMENT_BYTES, Descriptor
-from bootc_orch.model.image.reference import ImageReference
-from bootc_orch.tools.proxy.client import Proxy, require_policy_enforcement
-from bootc_orch.tools.proxy.errors import ProxyError
-from bootc_orch.tools.proxy.replies import LayerInfo
-from bootc_orch.tools.proxy.timers import Timers
 
 
 @pytest.mark.parametrize("version", [OLD, "0.2.5", NEW, "0.2.99", "0.2.8-dev"])

@@ -21,15 +21,15 @@ from support.proxy_peer import (
     serving,
 )
 
-from bootc_orch.errors import (
+from bootc_orch.model.digest import Digest
+from bootc_orch.tools.proxy.errors import ProxyError
+from orch_frame.errors import (
     InvalidImageError,
     LimitError,
     MismatchError,
     StallError,
     TransientError,
 )
-from bootc_orch.model.digest import Digest
-from bootc_orch.tools.proxy.errors import ProxyError
 
 
 def blob_script(version, data, *, value=-1, error=None):

@@ -1,6 +1,7 @@
 import pytest
 
-from bootc_orch.errors import (
+from bootc_orch.tools.proxy.errors import MAX_SHOWN, RULES, ProxyError, classify
+from orch_frame.errors import (
     AuthError,
     InvalidImageError,
     LimitError,
@@ -12,7 +13,6 @@ from bootc_orch.errors import (
     TransientError,
     UsageError,
 )
-from bootc_orch.tools.proxy.errors import MAX_SHOWN, RULES, ProxyError, classify
 
 PING = 'pinging container registry 127.0.0.1:1: Get "https://127.0.0.1:1/v2/": '
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.model.host.deployment import Deployment, Deployments
 from bootc_orch.model.host.kargs import KargsEdit
 from bootc_orch.model.host.origin import Origin
@@ -16,6 +15,7 @@ from bootc_orch.ops.deploying.wanted import Outcome, Wanted, compare
 from bootc_orch.tools.mounts import is_mount_point, is_read_only_medium
 from bootc_orch.tools.ostree.verity import has_verity
 from bootc_orch.tools.systemd import journal_entry
+from orch_frame.errors import InvalidImageError
 
 REFERENCE = OstreeImageReference.parse("ostree-unverified-registry:quay.io/a/b:1")
 OTHER = OstreeImageReference.parse("ostree-unverified-registry:quay.io/a/c:1")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bootc_orch.errors import InvalidImageError
 from bootc_orch.ops.importing.policy_tree import parse_prepare_root, parse_selinux_config
+from orch_frame.errors import InvalidImageError
 
 
 @pytest.mark.parametrize(

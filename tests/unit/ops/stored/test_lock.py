@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from support.cli import UNPRIVILEGED
 
-from bootc_orch.errors import LockedError, ReadOnlyError, StorageIOError
 from bootc_orch.ops.stored.lock import LOCK_NAME, find_holder, locked
+from orch_frame.errors import LockedError, ReadOnlyError, StorageIOError
 
 HOLDER = """
 import sys

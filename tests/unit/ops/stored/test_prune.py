@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from support.handmade import HandmadeRepo, digest_named, image_metadata
 
-from bootc_orch.errors import NotFoundError, StoreDamagedError
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import blob_ref, image_ref
 from bootc_orch.ops.stored import prune
 from bootc_orch.ops.stored.explain import KeeperKind, explain
 from bootc_orch.ops.stored.store import list_images
 from bootc_orch.ops.stored.usage import image_usage, layer_usage
+from orch_frame.errors import NotFoundError, StoreDamagedError
 
 IMAGE = ImageReference.parse("docker://quay.io/a/b:1")
 OTHER = ImageReference.parse("oci:/srv/b")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from support.handmade import HandmadeRepo, digest_named, image_metadata
 
-from bootc_orch.errors import StoreDamagedError, UsageError
 from bootc_orch.model.gvariant import Variant
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import image_ref
 from bootc_orch.ops.stored import notes, store
+from orch_frame.errors import StoreDamagedError, UsageError
 
 IMAGE = ImageReference.parse("docker://quay.io/a/b:1")
 OTHER = ImageReference.parse("oci:/srv/b")
