@@ -32,14 +32,33 @@ def writable_sysroot(root: Path) -> None:
     Raises:
         ReadOnlyError: they cannot be made writable.
     """
-    points = [root / name for name in ("sysroot", "boot") if is_mount_point(root / name)]
-    read_only = [point for point in points if is_read_only(point)]
+    mountinfo = Path("/proc/self/mountinfo").read_bytes()
+    read_only = [
+        point
+        for point in (root / "sysroot", root / "boot")
+        if is_mounted_read_only(mountinfo, os.fsencode(point.resolve()))
+    ]
     if not read_only:
         return
     enter_private_namespace()
     for point in read_only:
         if _mount(None, point, MS_REMOUNT | MS_SILENT):
             raise ReadOnlyError(f"{point} cannot be made writable: {_reason()}.", path=str(point))
+
+
+def is_mounted_read_only(mountinfo: bytes, point: bytes) -> bool:
+    """Say whether what is mounted at *point*, if anything, is read-only there or altogether.
+
+    Args:
+        mountinfo: The text of a ``mountinfo``; of two mounts in one place the later one is seen.
+        point: An absolute path without links.
+    """
+    seen: tuple[bytes, bytes] = (b"", b"")
+    for line in mountinfo.splitlines():
+        fields = line.split(b" ")
+        if _unescaped(fields[4]) == point:
+            seen = (fields[5], fields[-1])
+    return any(b"ro" in options.split(b",") for options in seen)
 
 
 def enter_private_namespace() -> None:
@@ -113,11 +132,6 @@ def is_mount_point(path: Path) -> bool:
 def _unescaped(field: bytes) -> bytes:
     """Undo the kernel's octal escapes of blanks and backslashes."""
     return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field)
-
-
-def is_read_only(path: Path) -> bool:
-    """Say whether the filesystem at *path* is mounted read-only."""
-    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 @contextmanager

@@ -331,13 +331,16 @@ def test_a_program_that_is_missing_is_named():
         Runner().run("no-such-program", [], what="Nothing")
 
 
-def test_nothing_hostile_reaches_a_child(monkeypatch):
-    monkeypatch.setenv("STORAGE_OPTS", "additionalimagestore=/x")
-    monkeypatch.setenv("CONTAINER_HOST", "ssh://elsewhere")
+@pytest.mark.parametrize(
+    "name",
+    ["STORAGE_OPTS", "CONTAINER_HOST", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSTARTUP"],
+)
+def test_nothing_hostile_reaches_a_child(monkeypatch, name):
+    monkeypatch.setenv(name, "canary")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     _, text = Runner().run("env", [], what="Printing")
-    assert "STORAGE_OPTS" not in text
-    assert "CONTAINER_HOST" not in text
-    assert "LC_ALL=C.UTF-8" in text
+    assert f"{name}=" not in text
+    assert "LC_ALL=C.UTF-8" in text.splitlines()
 
 
 @pytest.mark.parametrize(
