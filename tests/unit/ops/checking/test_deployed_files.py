@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import pytest
 from support.handmade import HandmadeRepo, Link
@@ -126,7 +126,7 @@ def test_wrong_files_become_links_to_their_objects_again(world, deployment):
     assert done == found
     assert wrong(world, deployment) == []
     assert (deployment.path / "usr/bin/true").samefile(world.made.object(f"{program}.file"))
-    assert os.readlink(deployment.path / "usr/bin/sh") == "bash"
+    assert (deployment.path / "usr/bin/sh").readlink() == Path("bash")
     assert list((world.made.path / "tmp").iterdir()) == []
 
 
