@@ -31,6 +31,7 @@ from bootc_orch.ops.stored.lock import locked
 from bootc_orch.ops.stored.new_root import CommitTree, checked_out
 from bootc_orch.ops.stored.progress import Progress, Step
 from bootc_orch.process import run
+from bootc_orch.tools.below import Below
 from bootc_orch.tools.filesystem import filesystem_uuid, finalize
 from bootc_orch.tools.mounts import is_mount_point
 from bootc_orch.tools.ostree.admin import DeployOptions, OstreeAdmin
@@ -45,6 +46,7 @@ REPO_SETTINGS = (
 )
 # What a new filesystem may hold.
 HARMLESS = ("lost+found", "boot", "efi")
+FSTAB = "etc/fstab"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def install(
         tree = CommitTree(repo, pulled.commit)
         require_composefs(tree)
         require_payload(loader, tree)
+        require_mount_table(tree)
         require_boot_space(sysroot, repo, find_boot_files(repo, tree))
         apps = None
         if bound.is_bound(tree):
@@ -226,6 +229,16 @@ def all_kargs(request: InstallRequest, mounts: Sequence[str], tree: CommitTree) 
     return (*mounts, *selinux, *(image_kargs(tree) or ()), *request.kargs)
 
 
+def require_mount_table(tree: CommitTree) -> None:
+    """Make sure that the image's table of mounts, if it brings one, is a file.
+
+    Raises:
+        InvalidImageError: it is a directory.
+    """
+    if tree.directory(f"usr/{FSTAB}") is not None:
+        raise InvalidImageError(f"{FSTAB} in the image is a directory.", path=FSTAB)
+
+
 def _has_selinux(tree: CommitTree) -> bool:
     """Say whether the image brings SELinux along, so that switching it off means something."""
     return any(tree.read(f"{place}/selinux/config") for place in ("etc", "usr/etc"))
@@ -251,8 +264,13 @@ def _finish(
 ) -> None:
     boot = _boot_spec(request)
     if boot:
-        fstab = deployed.path / "etc/fstab"
-        text = fstab.read_text() if fstab.exists() else ""
-        fstab.write_text(f"{text}{boot} /boot auto ro 0 0\n")
+        _add_mount(Below(deployed.path), f"{boot} /boot auto ro 0 0\n".encode())
     apply_bootloader(loader, deployed.path)
     synchronise(sysroot)
+
+
+def _add_mount(deployment: Below, line: bytes) -> None:
+    """Append *line* to the table of mounts; what stands there may be in any encoding."""
+    table = deployment.read(FSTAB) or b""
+    end = b"\n" if table and not table.endswith(b"\n") else b""
+    deployment.replace(FSTAB, table + end + line)
