@@ -2,6 +2,7 @@
 
 A hook is an executable in one of `DIRECTORIES`; where two have one name, the first directory wins,
 and a link to ``/dev/null`` there switches it off.  It gets the new root's path as its argument.
+One that somebody else than root could change is never run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from bootc_orch.errors import CommandError
 from bootc_orch.process import run
 from bootc_orch.tools.mounts import enter_private_namespace, read_only_bind
 from orch_frame.errors import OrchError
+from bootc_orch.tools.root_only import require_root_only
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +47,13 @@ def run_hooks(hooks: Sequence[Path], root: Path, facts: Mapping[str, str]) -> No
     """Show each hook *root*, mounted read-only, and *facts* in its environment.
 
     Raises:
+        ForeignFileError: somebody else than root can change one of them; none was run.
         HookError: one of them ended with another status than 0; later ones were not run.
     """
     if not hooks:
         return
+    for hook in hooks:
+        require_root_only(hook, what="hook")
     enter_private_namespace()
     with (
         tempfile.TemporaryDirectory(prefix="bootc-orch-hook-") as directory,

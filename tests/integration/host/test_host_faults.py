@@ -226,6 +226,24 @@ def test_a_hook_that_refuses_stops_before_staging(world, tmp_path):
     world.system.check()
 
 
+def test_a_hook_that_others_can_change_stops_before_staging(world, tmp_path):
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    ran = tmp_path / "ran"
+    for name in ("10-ours", "20-theirs"):
+        (hooks / name).write_text(f"#!/bin/sh\ntouch {ran}\n")
+        (hooks / name).chmod(0o755)
+    os.chown(hooks / "20-theirs", 1000, 1000)
+    before = world.system.snapshot()
+    errors = world.switch("--hooks", hooks, status=65)
+    assert f"The hook {hooks / '20-theirs'} is not run: it belongs to the user 1000." in errors
+    assert not ran.exists()
+    assert world.system.snapshot() == before
+    os.chown(hooks / "20-theirs", 0, 0)
+    world.switch("--hooks", hooks)
+    assert ran.exists()
+
+
 @pytest.fixture
 def small_boot(tmp_path: Path) -> Iterator[Path]:
     """A root whose /boot is a filesystem of 6 MiB."""
