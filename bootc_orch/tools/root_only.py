@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from bootc_orch.errors import OrchError
+from orch_frame.errors import OrchError
 
 MAX_LINKS = 40
 

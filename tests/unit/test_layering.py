@@ -38,7 +38,7 @@ ops.stored:            boot_files explain > copy new_root notes prune usage
 tools.bootloaders:     bootctl bootupctl grub
 tools.proxy:           client > pipes > channel options replies stream > errors timers
 tools.ostree:          admin sysroot > repo > objects > files verity
-tools:                 filesystem > below credentials immutable mounts root_only rpm skopeo systemd
+tools:                 filesystem > credentials immutable mounts root_only rpm skopeo systemd
 stream:                derived encapsulated > commit_tree trees > layer_stream objects tar
                        > decompress layer_report object_format paths pax selinux tar_header
 bootc_orch:            process
@@ -63,7 +63,7 @@ bound_images:          settings > locking programs where
 """
 # What both may import, and what imports neither.
 ORCH_FRAME = """
-orch_frame:            os_errors > errors
+orch_frame:            below os_errors > errors
 """
 LARGEST_ROOM = 16
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from bootc_orch.errors import CommandError
 from bootc_orch.process import run
 from bootc_orch.tools.mounts import enter_private_namespace, read_only_bind
-from orch_frame.errors import OrchError
 from bootc_orch.tools.root_only import require_root_only
+from orch_frame.errors import OrchError
 
 logger = logging.getLogger(__name__)
 

@@ -31,11 +31,11 @@ from bootc_orch.ops.stored.lock import locked
 from bootc_orch.ops.stored.new_root import CommitTree, checked_out
 from bootc_orch.ops.stored.progress import Progress, Step
 from bootc_orch.process import run
-from bootc_orch.tools.below import Below
 from bootc_orch.tools.filesystem import filesystem_uuid, finalize
 from bootc_orch.tools.mounts import is_mount_point
 from bootc_orch.tools.ostree.admin import DeployOptions, OstreeAdmin
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.below import Below
 from orch_frame.errors import InvalidImageError, UsageError
 
 # What bootc's install sets: the loader reads BLS entries by itself, and /boot is part of the root.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bootc_orch.errors import StoreDamagedError
-from bootc_orch.tools.below import Below
+from orch_frame.below import Below
+from orch_frame.errors import StoreDamagedError
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from bootc_orch.errors import StoreDamagedError, ToolError
+from orch_frame.errors import StoreDamagedError, ToolError
 
 FILE_LIMIT = 1 << 20
 _OPENAT2 = 437
