@@ -1,3 +1,5 @@
 """Image-based operating systems: OCI images pulled into ostree repositories and deployed."""
 
-__version__ = "0.1.0"
+from orch_frame import __version__
+
+__all__ = ["__version__"]

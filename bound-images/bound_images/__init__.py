@@ -8,6 +8,8 @@ status that the command line would end with.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from orch_frame import __version__ as __version__
+
 if TYPE_CHECKING:
     from bound_images.errors import BoundImagesError, SeveralError, exit_status
     from bound_images.events import Event, Progress, State
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from bound_images.units.scan import BoundImage, Scan, scan
     from bound_images.where import default_lock, default_store, root_id
 
-__version__ = "0.1.0"
 __all__ = [
     "Action",
     "BoundImage",

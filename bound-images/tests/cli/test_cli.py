@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,7 +31,10 @@ def loaded(*arguments):
 
 
 def test_the_version_is_that_of_the_distribution():
-    version = tomllib.loads(PROJECT.read_text())["project"]["version"]
+    project = tomllib.loads(PROJECT.read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    place = PROJECT.parent / project["tool"]["hatch"]["version"]["path"]
+    [version] = re.findall(r'^__version__ = "(.*)"$', place.read_text(), re.MULTILINE)
     assert bound_images("--version").stdout == f"bound-images {version}\n"
 
 
