@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import UNPRIVILEGED, bootc_orch
+from support.cli import UNPRIVILEGED, Result, at_place, bootc_orch
 from support.host import KERNEL, System, make_os
 from support.registry import Registry
 
@@ -366,3 +366,20 @@ def test_who_may_not_read_everything_is_told_to_be_root(system):
         refused = bootc_orch(*argv, "--sysroot", system.path, prefix=UNPRIVILEGED, status=1)
         assert "Run the command as root" in refused.stderr
         assert "writ" not in refused.stderr
+
+
+def as_a_user(path: Path, *options: str, status: int = 0) -> Result:
+    """Check *path* as someone who may come to it, which the directories of tests do not allow."""
+    prefix = (*at_place(path, "/srv/checked"), *UNPRIVILEGED)
+    return bootc_orch("fsck", "--repo", "/srv/checked", *options, prefix=prefix, status=status)
+
+
+def test_an_ordinary_user_checks_what_is_readable_to_all(sick, repo):
+    """In a bare one, files that only root may read would be taken for damaged."""
+    copy = repo("archive")
+    argv = ("image", "copy", "--src-repo", sick.repo.path, "--dest-repo", copy, sick.image)
+    bootc_orch(*argv)
+    refused = as_a_user(sick.repo.path, status=1)
+    assert "Run the command as root" in refused.stderr
+    for result in (as_a_user(copy, "--json"), as_a_user(sick.repo.path, "--fast", "--json")):
+        assert result.json["fsck"]["findings"] == []
