@@ -7,11 +7,11 @@ import os
 import pytest
 from support.handmade import HandmadeRepo, digest_named, ends_at, image_metadata
 
-from bootc_orch.errors import OrchError
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import blob_ref, image_ref
 from bootc_orch.ops.checking.finding import Finding, Remedy, Severity
 from bootc_orch.ops.checking.fsck import Report, check_repository
+from orch_frame.errors import OrchError
 
 IMAGE = ImageReference.parse("docker://quay.io/a/b:1")
 OTHER = ImageReference.parse("oci:/srv/b")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
-from bound_images import default_lock
 from support.handmade import image_metadata
 from support.handmade_sysroot import BOOT_FILES, HandmadeSysroot
 
-from bootc_orch.errors import OrchError
 from bootc_orch.model.image.reference import ImageReference, OstreeImageReference
 from bootc_orch.model.image.refs import image_ref
 from bootc_orch.ops.checking.finding import Finding, Remedy, Severity
 from bootc_orch.ops.checking.fsck_sysroot import check_sysroot, deployed_signatures
+from bound_images import default_lock
+from orch_frame.errors import OrchError
 
 FOLLOWED = "ostree-unverified-registry:quay.io/a/b:1"
 IMAGE = ImageReference.parse("docker://quay.io/a/b:1")
