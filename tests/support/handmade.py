@@ -41,13 +41,14 @@ class Folder:
     mode: int
 
 
-# Names, each with the bytes of a file, a `Link`, a `Folder` or another tree.
+# Names, as `os.fsdecode` makes them of bytes, each with the bytes of a file, a `Link`, a `Folder`
+# or another tree.
 Tree = Mapping[str, Any]
 
 
 def digest_named(name: str) -> Digest:
     """A digest that is always the same for *name*."""
-    return Digest.of(name.encode())
+    return Digest.of(os.fsencode(name))
 
 
 class HandmadeRepo:
@@ -87,12 +88,12 @@ class HandmadeRepo:
     def tree(self, tree: Tree) -> str:
         """Write the dirtree of *tree* with all below it, and return its checksum."""
         files, dirs = [], []
-        for name, entry in sorted(tree.items()):
+        for name, entry in sorted(tree.items(), key=lambda item: os.fsencode(item[0])):
             match entry:
                 case bytes():
-                    files.append((name.encode(), bytes.fromhex(self.file(entry))))
+                    files.append((os.fsencode(name), bytes.fromhex(self.file(entry))))
                 case Link(target):
-                    files.append((name.encode(), bytes.fromhex(self.link(target))))
+                    files.append((os.fsencode(name), bytes.fromhex(self.link(target))))
                 case Folder(entries, mode):
                     dirs.append(self._directory(name, entries, self.dirmeta(mode)))
                 case _:
@@ -100,7 +101,7 @@ class HandmadeRepo:
         return self.write(Dirtree(tuple(files), tuple(dirs)).encode(), "dirtree")
 
     def _directory(self, name: str, tree: Tree, meta: str) -> tuple[bytes, bytes, bytes]:
-        return name.encode(), bytes.fromhex(self.tree(tree)), bytes.fromhex(meta)
+        return os.fsencode(name), bytes.fromhex(self.tree(tree)), bytes.fromhex(meta)
 
     def dirmeta(self, mode: int = 0o755) -> str:
         """Write the attributes of a directory, and return their checksum."""
