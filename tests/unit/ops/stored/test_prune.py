@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from support.handmade import HandmadeRepo, digest_named, image_metadata
 
+from bootc_orch.model.gvariant import Variant
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import blob_ref, image_ref
 from bootc_orch.ops.stored import prune
 from bootc_orch.ops.stored.explain import KeeperKind, explain
 from bootc_orch.ops.stored.store import list_images
 from bootc_orch.ops.stored.usage import image_usage, layer_usage
+from bootc_orch.tools.ostree.repo import Pruned
 from orch_frame.errors import NotFoundError, StoreDamagedError
 
 IMAGE = ImageReference.parse("docker://quay.io/a/b:1")
@@ -168,3 +170,139 @@ def test_explanations_follow_a_layer_to_what_keeps_it(made):
 def test_what_is_not_there_cannot_be_explained(made, text):
     with pytest.raises(NotFoundError):
         explain(made.repo, text)
+
+
+def test_a_name_that_is_no_object_is_left_alone_by_a_plan(made):
+    before = prune.plan_gc(made.repo)
+    (made.path / "objects/aa/README").write_text("no object")
+    (made.path / "objects/note").write_text("no directory")
+    assert prune.plan_gc(made.repo) == before
+
+
+def test_detached_metadata_goes_with_its_commit_and_is_no_object_of_its_own(made):
+    commit = made.commit({"lost": b"1"})
+    before = prune.plan_gc(made.repo)
+    made.repo.write_detached_metadata(commit, {"note": Variant.string("x" * 100)})
+    after = prune.plan_gc(made.repo)
+    assert (after.layers, after.objects) == (before.layers, before.objects)
+    assert after.size > before.size + 100
+
+
+def test_a_plan_counts_the_bytes_on_disk_of_exactly_what_it_names(made):
+    one = made.file(b"o" * 1000)
+    other = made.file(b"p" * 500)
+    before = prune.plan_gc(made.repo)
+    made.object(f"{one}.file").unlink()
+    after = prune.plan_gc(made.repo)
+    assert (before.objects - after.objects, before.size - after.size) == (1, 1000)
+    made.object(f"{other}.file").unlink()
+    assert after.size - prune.plan_gc(made.repo).size == 500
+
+
+# The command lines below are run for real in test_gc_deletes_exactly_what_its_plan_names,
+# test_with_skip_gc_only_the_ref_goes, and test_objects_without_a_ref_go_though_no_layer_does.
+PRUNED = "Total objects: 9\nDeleted 3 objects, 1.5\u00a0kB freed\n"
+
+
+def commands(programs):
+    return [list(call) for call in programs.calls]
+
+
+def delete(made, *refs):
+    return ["ostree", "refs", f"--repo={made.path}", "--delete", *refs]
+
+
+def prune_command(made):
+    return ["ostree", "prune", f"--repo={made.path}", "--refs-only", "--depth=0"]
+
+
+@pytest.fixture
+def ostree(programs):
+    programs.register(["ostree", "refs", programs.any()], occurrences=9)
+    programs.register(["ostree", "prune", programs.any()], stdout=PRUNED, occurrences=9)
+    return programs
+
+
+def test_layers_lose_their_refs_before_objects_are_pruned(made, ostree):
+    made.image(image_ref(IMAGE), ["one", "two"])
+    swept = prune.collect_garbage(made.repo)
+    assert swept == prune.Swept((digest_named("three"),), Pruned(3, "1.5\u00a0kB"))
+    assert commands(ostree) == [delete(made, blob_ref(digest_named("three"))), prune_command(made)]
+
+
+def test_objects_that_nothing_reaches_are_pruned_though_no_layer_is(made, ostree):
+    made.image(image_ref(IMAGE), ["one", "two", "three"])
+    assert prune.plan_gc(made.repo) == prune.GcPlan((), 0, 0)
+    made.file(b"orphan")
+    plan = prune.plan_gc(made.repo)
+    assert plan == prune.GcPlan((), 1, len(b"orphan"))
+    prune.apply_gc(plan, made.repo)
+    assert commands(ostree) == [prune_command(made)]
+    assert prune.collect_garbage(made.repo).layers == ()
+    assert commands(ostree) == [prune_command(made)] * 2
+
+
+def test_a_layer_is_deleted_and_its_objects_pruned_by_what_a_plan_names(made, ostree):
+    made.image(image_ref(IMAGE), ["one"])
+    plan = prune.plan_gc(made.repo)
+    refs = [blob_ref(digest) for digest in sorted([digest_named("two"), digest_named("three")])]
+    prune.apply_gc(plan, made.repo)
+    assert commands(ostree) == [delete(made, *refs), prune_command(made)]
+
+
+def test_a_layer_whose_objects_another_commit_has_is_pruned_all_the_same(made, ostree):
+    prune.apply_gc(prune.GcPlan((digest_named("one"),), 0, 0), made.repo)
+    assert commands(ostree) == [delete(made, blob_ref(digest_named("one"))), prune_command(made)]
+
+
+def test_a_plan_that_names_nothing_starts_nothing(made, ostree):
+    prune.apply_gc(prune.GcPlan((), 0, 0), made.repo)
+    assert commands(ostree) == []
+
+
+def test_a_repository_in_which_nothing_was_pruned_says_so(made, programs):
+    programs.register(
+        ["ostree", programs.any()], stdout="Total objects: 9\nNo unreachable objects\n"
+    )
+    assert prune.prune_objects(made.repo) == Pruned(0, "")
+
+
+def test_a_damaged_ref_starts_no_deletion(made, ostree):
+    made.ref("ostree/0/1/0", "garbage")
+    with pytest.raises(StoreDamagedError):
+        prune.collect_garbage(made.repo)
+    assert commands(ostree) == []
+
+
+def test_a_removal_deletes_the_refs_of_images_alone(made, ostree):
+    made.image(image_ref(IMAGE), ["one"])
+    plan = prune.plan_remove(made.repo, [IMAGE, OTHER])
+    prune.apply_remove(plan, made.repo)
+    assert commands(ostree) == [delete(made, image_ref(IMAGE))]
+
+
+def test_a_removal_of_what_is_stored_needs_no_complaint(made):
+    made.image(image_ref(IMAGE), ["one"])
+    plan = prune.plan_remove(made.repo, [IMAGE])
+    assert plan == prune.RemovePlan((image_ref(IMAGE),), ())
+    plan.require_all()
+
+
+def test_removed_images_are_named_as_they_are_written(made):
+    odd = "ostree/container/image/not_escaped"
+    plan = prune.RemovePlan((image_ref(IMAGE), odd), ())
+    assert prune.removed_names(plan) == (str(IMAGE), odd)
+
+
+@pytest.mark.parametrize("kind", ["not text", "unreadable"])
+def test_an_origin_that_is_no_text_stops_the_removal_of_images(tmp_path, kind):
+    path = tmp_path / "ostree/deploy/os/deploy/1.0.origin"
+    path.parent.mkdir(parents=True)
+    if kind == "not text":
+        path.write_bytes(b"[origin]\nrefspec=\xff\n")
+    else:
+        path.mkdir()
+    with pytest.raises(StoreDamagedError) as caught:
+        prune.deployed_images(tmp_path)
+    assert caught.value.summary.startswith(f"{path} cannot be read: ")
+    assert caught.value.path == str(path)
