@@ -221,6 +221,19 @@ def test_gc_deletes_exactly_what_its_plan_names(bootcs):
     verify_state(bootcs)
 
 
+def test_objects_without_a_ref_go_though_no_layer_does(bootcs):
+    bootc_orch("gc", "--repo", bootcs)
+    before = sorted(path.name for path in bootcs.glob("objects/*/*"))
+    layers = bootc_orch("layers", "--repo", bootcs).lines
+    tree = f"--tree=ref={golden('derived').merge_parent}"
+    ostree("commit", f"--repo={bootcs}", "--no-bindings", tree, "--orphan", "--subject=lost")
+    document = bootc_orch("gc", "--repo", bootcs, "--json").json["removed"]
+    assert (document["layers"], document["objects"]) == ([], 1)
+    assert sorted(path.name for path in bootcs.glob("objects/*/*")) == before
+    assert bootc_orch("layers", "--repo", bootcs).lines == layers
+    verify_state(bootcs)
+
+
 def test_a_parent_is_not_kept_for_its_childs_sake(bootcs):
     base = golden("derived").merge_parent
     argv = ("commit", f"--repo={bootcs}", "--no-bindings", f"--tree=ref={base}")
