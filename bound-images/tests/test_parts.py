@@ -40,17 +40,13 @@ from bound_images.units.quadlet import UnitType
 from bound_images.units.scan import BoundImage, merge
 from orch_frame.errors import (
     AuthError,
-    ConfigError,
-    InvalidImageError,
     LockedError,
-    MismatchError,
     NotFoundError,
     OrchError,
     PolicyError,
     ReadOnlyError,
     SpaceError,
     StallError,
-    StorageIOError,
     StoreDamagedError,
     ToolError,
     ToolMissingError,
@@ -168,38 +164,16 @@ def test_of_two_units_the_one_that_says_how_to_pull_counts():
     assert images[0].options == PullOptions(auth_file="/a", retry="2")
 
 
-# Lines that podman 4.3.1 and 5.8, and skopeo 1.9.3 and 1.22, have printed.
+# Which words mean what is tested where both programs hear them.
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
-        ("writing blob: storing blob: write /x: no space left on device", SpaceError),
-        ("mkdir /x: read-only file system", ReadOnlyError),
-        ("read /x: input/output error", StorageIOError),
-        ("unauthorized: authentication required", AuthError),
-        ("reading manifest 1: denied: requested access to the resource is denied", AuthError),
-        ("unable to retrieve auth token: invalid username/password: unauthorized", AuthError),
-        ("tls: failed to verify: x509: certificate signed by unknown authority", AuthError),
-        ("http: server gave HTTP response to HTTPS client", ConfigError),
-        ("Source image rejected: Running image docker://x is rejected by policy.", PolicyError),
-        ("toomanyrequests: You have reached your pull rate limit", TransientError),
-        ("received unexpected HTTP status: 503 Service Unavailable", TransientError),
-        ("dial tcp 127.0.0.1:1: connect: connection refused", TransientError),
-        ("dial tcp: lookup q.io: no such host", TransientError),
-        ("net/http: TLS handshake timeout", TransientError),
-        ("reading blob sha256:x: unexpected EOF", TransientError),
-        ("manifest unknown: manifest unknown", NotFoundError),
-        ("reading manifest x in q.io/a: name unknown: repository name not known", NotFoundError),
-        ("Digest did not match, expected sha256:x, got sha256:y", MismatchError),
-        ("database static dir /a does not match our static dir /b: database configuration mismatch",
-         StoreDamagedError),
-        ("unknown flag: --policy", ToolError),
-        ("invalid character 'x' looking for beginning of value", InvalidImageError),
-        ('reading JSON file "/a": unmarshaling JSON at "/a": invalid character', ConfigError),
+        ("reading manifest x in q.io/a: manifest unknown", NotFoundError),
         ("something that nobody has seen", CommandError),
     ],
-)  # fmt: skip
+)
 def test_the_message_decides_what_a_failure_is(line, kind):
-    stderr = f"WARN[0000] no space for jokes, 503 Service Unavailable\nError: {line}\n"
+    stderr = f"WARN[0000] no space left, 503 Service Unavailable\nError: {line}\n"
     error = error_of("Pulling q.io/a", 125, stderr, image="q.io/a")
     assert type(error) is kind
     assert error.details.startswith(f"Error: {line}")

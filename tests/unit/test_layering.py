@@ -63,7 +63,7 @@ bound_images:          settings > locking programs where
 """
 # What both may import, and what imports neither.
 ORCH_FRAME = """
-orch_frame:            below os_errors > errors
+orch_frame:            below os_errors tool_words > errors
 """
 LARGEST_ROOM = 16
 
