@@ -21,6 +21,7 @@ from shutil import which
 from typing import IO
 
 from bootc_orch.errors import CommandError
+from orch_frame.environment import child_environment
 from orch_frame.errors import ToolMissingError
 
 logger = logging.getLogger(__name__)
@@ -32,9 +33,6 @@ Process = subprocess.Popen[bytes]
 Arg = str | Path
 STDERR_TAIL_BYTES = 8 * 1024
 GRACE_SECONDS = 2.0
-# Variables that change what a child does or prints, behind the back of the argument list.
-HOSTILE_PREFIXES = ("LD_", "PYTHON", "OSTREE_")
-HOSTILE_NAMES = ("G_MESSAGES_DEBUG", "TAR_OPTIONS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +150,6 @@ def _guard() -> tuple[str, ...]:
     A function run between fork and exec would do the same, but is unsafe among threads.
     """
     return ("setpriv", "--pdeathsig", "KILL", "--") if program_exists("setpriv") else ()
-
-
-def child_environment() -> dict[str, str]:
-    """The environment for external programs: ours, without what would change their behaviour."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(HOSTILE_PREFIXES) and name not in HOSTILE_NAMES
-    }
-    return {**kept, "LC_ALL": "C.UTF-8"}
 
 
 def _end_group(process: Process) -> None:

@@ -17,7 +17,7 @@ from typer.main import get_command
 from bootc_orch import __version__
 from bootc_orch.cli.terminal import output
 from bootc_orch.cli.terminal.boundary import ReportingGroup
-from bootc_orch.cli.terminal.signals import Interrupted, install_signal_handlers, interrupted_status
+from orch_frame.signals import Interrupted, install_signal_handlers, interrupted_status
 
 # The name of each command, and the module whose `app` has it.  An app that is itself the group of
 # that name stands under GROUPS.  The order is that of the help text.

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bootc_orch.model.gvariant import Dirmeta, Xattrs, decode_xattrs, encode_xattrs
-from bootc_orch.model.text import printable
 from bootc_orch.stream.layer_report import LayerReport
 from bootc_orch.stream.object_format import Attributes
 from bootc_orch.stream.objects import ObjectStore
@@ -42,6 +41,7 @@ from bootc_orch.stream.trees import (
     with_label,
 )
 from orch_frame.errors import InvalidImageError, OrchError
+from orch_frame.text import printable
 
 _AUFS = b".wh..wh."
 _SELINUX = b"security.selinux"

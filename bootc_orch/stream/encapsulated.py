@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from bootc_orch.model.gvariant import Commit, decode_dict, decode_xattrs, encode_dirtree
-from bootc_orch.model.text import printable
 from bootc_orch.stream.commit_tree import CommitTree
 from bootc_orch.stream.object_format import Attributes
 from bootc_orch.stream.objects import ObjectStore
@@ -32,6 +31,7 @@ from bootc_orch.stream.tar import (
 )
 from bootc_orch.stream.trees import DEFAULT_DIRMETA
 from orch_frame.errors import InvalidImageError, LimitError, OrchError
+from orch_frame.text import printable
 
 REPOSITORY = b"sysroot/ostree/repo/"
 OBJECTS = b"sysroot/ostree/repo/objects/"

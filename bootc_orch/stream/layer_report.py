@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bootc_orch.model.text import printable
+from orch_frame.text import printable
 
 SHOWN_PATHS = 3
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bootc_orch.model.text import printable
 from orch_frame.errors import InvalidImageError, LimitError
+from orch_frame.text import printable
 
 Parts = tuple[bytes, ...]
 

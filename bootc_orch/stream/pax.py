@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 
-from bootc_orch.model.text import printable
 from orch_frame.errors import InvalidImageError, LimitError
+from orch_frame.text import printable
 
 XATTRS_MAX = 128
 XATTR_BYTES_MAX = 64 * 1024

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from bootc_orch.model.text import printable
 from bootc_orch.stream.pax import (
     Records,
     decimal,
@@ -31,6 +30,7 @@ from bootc_orch.stream.tar_header import (
     verify_header,
 )
 from orch_frame.errors import InvalidImageError, LimitError, OrchError
+from orch_frame.text import printable
 
 HEADER_BYTES_MAX = 1024 * 1024
 SMALL_BYTES = 1024 * 1024

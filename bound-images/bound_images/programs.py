@@ -17,6 +17,7 @@ import sh
 from bound_images.errors import CommandError
 from bound_images.failures import error_of
 from bound_images.namespace import RUNROOT_FD, die_with_parent, explain_failure
+from orch_frame.environment import child_environment
 from orch_frame.errors import StallError, ToolError, ToolMissingError
 
 logger = logging.getLogger(__name__)
@@ -25,8 +26,6 @@ logging.getLogger("sh").setLevel(logging.CRITICAL + 1)
 
 TAIL_BYTES = 64 * 1024
 MAX_LINE = 2000
-# Variables that change what a child does or prints, behind the back of the argument list.
-HOSTILE_PREFIXES = ("LD_", "PYTHON", "STORAGE_", "CONTAINER_")
 GRACE_SECONDS = 5.0
 # Both programs live for seconds and are written in Go.  Its collector takes a quarter of the
 # processor time of a pull, so it waits until there is something worth collecting; its scheduler
@@ -145,7 +144,7 @@ class Runner:
             try:
                 running = command(
                     *map(str, arguments),
-                    _env={**child_environment(), **(env or {})},
+                    _env={**child_environment(store_is_given=True), **GO_RUNTIME, **(env or {})},
                     _preexec_fn=enter or die_with_parent,
                     _pass_fds={RUNROOT_FD} if enter else set(),
                     _out=output,
@@ -197,12 +196,6 @@ def _listener(stream: IO[bytes], on_line: Callable[[str], None]) -> Callable[[st
 def _tail(stream: IO[bytes]) -> str:
     stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_BYTES))
     return stream.read().decode(errors="backslashreplace")
-
-
-def child_environment() -> dict[str, str]:
-    """Return the environment for programs: ours, without what would change their behaviour."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(HOSTILE_PREFIXES)}
-    return {**kept, "LC_ALL": "C.UTF-8", **GO_RUNTIME}
 
 
 def processors(share: int) -> dict[str, str]:

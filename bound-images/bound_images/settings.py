@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bound_images.locking import DEFAULT_TIMEOUT
+from orch_frame.lock import DEFAULT_TIMEOUT
 
 # podman unpacks layers under one lock, and most of a pull is waiting: for that, or the network.
 DEFAULT_JOBS = 4

@@ -44,9 +44,9 @@ from orch_frame.errors import (
     NotFoundError,
     OrchError,
     PolicyError,
-    ReadOnlyError,
     SpaceError,
     StallError,
+    StorageIOError,
     StoreDamagedError,
     ToolError,
     ToolMissingError,
@@ -227,7 +227,7 @@ def test_the_definition_comes_before_the_settings():
 def test_a_lock_is_waited_for_and_given_up(tmp_path, caplog):
     with locked(tmp_path), pytest.raises(LockedError), locked(tmp_path, timeout=0.3):
         pass
-    assert "Waiting for another process" in caplog.text
+    assert "Waiting for the lock of" in caplog.text
 
 
 def test_readers_share_the_lock(tmp_path):
@@ -237,7 +237,7 @@ def test_readers_share_the_lock(tmp_path):
 
 def test_the_lock_is_not_taken_through_a_link(tmp_path):
     (tmp_path / "lock").symlink_to("/etc/passwd")
-    with pytest.raises(ReadOnlyError), locked(tmp_path):
+    with pytest.raises(StorageIOError, match="symbolic link"), locked(tmp_path):
         pass
 
 
@@ -560,7 +560,8 @@ def errors_with_statuses():
     todo, found = [OrchError], set()
     while todo:
         kind = todo.pop()
-        found.add(kind.exit_code)
+        if not kind.__module__.startswith("bootc_orch."):  # where that is there as well
+            found.add(kind.exit_code)
         todo += kind.__subclasses__()
     return found
 

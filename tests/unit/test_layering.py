@@ -22,7 +22,7 @@ cli.images:            image > fsck inspect pull upkeep
 cli.options:           host > fetching > general grouping
 cli.terminal:          transaction_plan > describe progress
                        > boundary host_text render root_difference > output
-                       > names progress_stream redaction signals
+                       > names progress_stream
 bootc_orch:            config
 ops.installing:        install_plan > install > bootloader
 ops.host:              transaction_plan
@@ -45,7 +45,7 @@ bootc_orch:            process
 model.packages:        apk > dpkg rpm > package version_number
 model.host:            deployment > bls bootloader document kargs origin progress_v0
 model.image:           layout refs > difference reference > docker_reference manifest policy
-model:                 typed_json > digest gvariant safe_text strict_json text timestamp
+model:                 typed_json > digest gvariant safe_text strict_json timestamp
 bootc_orch:            errors
 """
 BOUND_IMAGES = """
@@ -63,7 +63,8 @@ bound_images:          settings > locking programs where
 """
 # What both may import, and what imports neither.
 ORCH_FRAME = """
-orch_frame:            below os_errors tool_words > errors
+orch_frame:            below lock os_errors tool_words
+                       > environment errors redaction signals text
 """
 LARGEST_ROOM = 16
 

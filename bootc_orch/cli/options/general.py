@@ -148,7 +148,7 @@ def first_given(option: T | None, configured: T | None, default: T) -> T:
 
 def lock_timeout(given: float | None) -> float:
     """Return how many seconds to wait for a lock."""
-    from bootc_orch.ops.stored.lock import DEFAULT_TIMEOUT
+    from orch_frame.lock import DEFAULT_TIMEOUT
 
     return first_given(given, config().lock_timeout, DEFAULT_TIMEOUT)
 

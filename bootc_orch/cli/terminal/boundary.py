@@ -16,12 +16,12 @@ import typer
 from typer.core import TyperGroup
 
 from bootc_orch.cli.terminal import output
-from bootc_orch.cli.terminal.redaction import redact
-from bootc_orch.cli.terminal.signals import Interrupted
 from bootc_orch.errors import NothingToDo
-from bootc_orch.model.text import escape_text
 from orch_frame.errors import InternalError, OrchError, UsageError
 from orch_frame.os_errors import from_os_error
+from orch_frame.redaction import redact
+from orch_frame.signals import Interrupted
+from orch_frame.text import escape_text
 
 logger = logging.getLogger(__name__)
 

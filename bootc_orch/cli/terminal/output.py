@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from bootc_orch.cli.terminal.redaction import redact
-from bootc_orch.model.text import escape_text
+from orch_frame.redaction import redact
+from orch_frame.text import escape_text
 
 ENVELOPE_VERSION = 1
 

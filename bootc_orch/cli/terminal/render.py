@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bootc_orch.cli.terminal.output import say, say_block
-from bootc_orch.model.text import escape_text
+from orch_frame.text import escape_text
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 NO_BREAK_SPACE = "\u00a0"

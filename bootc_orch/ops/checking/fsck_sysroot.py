@@ -13,7 +13,6 @@ from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.model.host.origin import Origin, OriginKind
 from bootc_orch.model.image.reference import ImageReference, OstreeImageReference, SignatureSource
 from bootc_orch.model.image.refs import image_ref
-from bootc_orch.model.text import printable
 from bootc_orch.ops.checking.deployed_files import DeployedFiles
 from bootc_orch.ops.checking.finding import Finding, Remedy, Severity
 from bootc_orch.ops.checking.fsck import Report, check_repository, needs_root
@@ -21,6 +20,7 @@ from bootc_orch.ops.deploying import bound
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.ostree.sysroot import Sysroot, deployment_directories
 from orch_frame.errors import OrchError
+from orch_frame.text import printable
 
 RESOLV_CONF = "usr/etc/resolv.conf"
 SHOWN = 3

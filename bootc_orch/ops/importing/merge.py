@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from bootc_orch.model.text import printable
 from bootc_orch.ops.importing.policy_tree import load_labeler
 from bootc_orch.stream.selinux import Labeler
 from bootc_orch.stream.trees import Directory, Trees
+from orch_frame.text import printable
 
 # A container engine leaves these behind, empty, when it mounts its own over them.
 _EMPTY_LEFTOVERS = ("usr/etc/hostname", "usr/etc/resolv.conf")

@@ -13,13 +13,13 @@ from bootc_orch.model.image.layout import LayerKind, PlannedLayer
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import IMAGE_PREFIX, blob_ref
-from bootc_orch.ops.stored.lock import DEFAULT_TIMEOUT
 from bootc_orch.ops.stored.notes import verified_layers
 from bootc_orch.ops.stored.progress import Transfer
 from bootc_orch.ops.stored.store import IMPORTER_KEY
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.proxy.options import ProxyOptions
 from orch_frame.errors import MismatchError
+from orch_frame.lock import DEFAULT_TIMEOUT
 
 IMPORTER = f"bootc-orch/{__version__}"
 

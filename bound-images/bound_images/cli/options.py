@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from bound_images.cli.session import SESSION
-from bound_images.locking import DEFAULT_TIMEOUT
 from bound_images.namespace import make_writable
 from bound_images.rootfs import Root
 from bound_images.settings import DEFAULT_JOBS, PULL_SECONDS
 from bound_images.where import default_lock, default_store, root_id
+from orch_frame.lock import DEFAULT_TIMEOUT
 
 
 def _set_json(value: Any) -> Any:  # noqa: ANN401 - as typer demands

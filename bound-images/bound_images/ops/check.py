@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bound_images.errors import raise_all
 from bound_images.events import Event, Progress, State, silent
-from bound_images.locking import DEFAULT_TIMEOUT, locked
+from bound_images.locking import locked
 from bound_images.programs import Runner
 from bound_images.rootfs import Root
 from bound_images.storage import record as records
@@ -21,6 +21,7 @@ from bound_images.storage.storeimages import StoredImage
 from bound_images.units.scan import ARTIFACT, ARTIFACT_REMEDY, BoundImage, scan
 from bound_images.where import check_store, private_directory, state_directory
 from orch_frame.errors import MismatchError, NotFoundError, OrchError, StoreDamagedError, ToolError
+from orch_frame.lock import DEFAULT_TIMEOUT
 
 
 class Verdict(StrEnum):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bound_images.locking import DEFAULT_TIMEOUT
 from bound_images.ops.session import opened
 from bound_images.programs import Runner
 from bound_images.reference import ImageName, printable
@@ -18,6 +17,7 @@ from bound_images.storage.storeimages import StoredImage
 from bound_images.units.scan import ARTIFACT, BoundImage, scan
 from bound_images.where import state_directory
 from orch_frame.errors import NotFoundError, OrchError
+from orch_frame.lock import DEFAULT_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bound_images.errors import describe
-from bound_images.locking import DEFAULT_TIMEOUT, locked
+from bound_images.locking import locked
 from bound_images.programs import Runner
 from bound_images.rootfs import Root
 from bound_images.storage import record as records
@@ -25,6 +25,7 @@ from bound_images.where import (
     state_directory,
 )
 from orch_frame.errors import NotFoundError, OrchError, StoreDamagedError, UsageError
+from orch_frame.lock import DEFAULT_TIMEOUT
 
 logger = logging.getLogger(__name__)
 

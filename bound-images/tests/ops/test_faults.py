@@ -400,7 +400,7 @@ def test_two_at_once_wait_for_each_other_and_both_succeed(world, layout, registr
     first, second = start(world), start(world)
     outputs = [process.communicate(timeout=120) for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), outputs
-    assert any("Waiting for another process" in errors for _, errors in outputs)
+    assert any("Waiting for the lock of" in errors for _, errors in outputs)
     assert sorted(out.split("\t")[0] for out, _ in outputs) == ["fetch", "keep"]
 
 

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from bootc_orch.cli.terminal import output, render
-from bootc_orch.cli.terminal.redaction import redact
 from bootc_orch.cli.terminal.render import Column, say_table, size_text, timestamp_text
+from orch_frame.redaction import redact
 
 
 @pytest.mark.parametrize(

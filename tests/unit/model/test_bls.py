@@ -4,8 +4,8 @@ import pytest
 
 from bootc_orch.model.host.bls import BootEntry, BootLink
 from bootc_orch.model.safe_text import safe_stateroot
-from bootc_orch.model.text import escape_text
 from orch_frame.errors import StoreDamagedError, UsageError
+from orch_frame.text import escape_text
 
 LINK = f"/ostree/boot.1/default/{'a' * 64}/0"
 ENTRY = f"""\

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from support.cli import UNPRIVILEGED
 
-from bootc_orch.ops.stored.lock import LOCK_NAME, find_holder, locked
+from bootc_orch.ops.stored.lock import LOCK_NAME, locked
 from orch_frame.errors import LockedError, ReadOnlyError, StorageIOError
+from orch_frame.lock import find_holder
 
 HOLDER = """
 import sys
