@@ -326,7 +326,7 @@ def test_a_traceback_is_shown_only_when_asked_for(tmp_path):
 
 def test_a_signal_just_before_a_blocking_call_is_not_lost_in_it():
     script = (
-        "import os, signal, threading, time; from bootc_orch.cli.terminal import signals; "
+        "import os, signal, threading, time; from orch_frame import signals; "
         "signals.install_signal_handlers(); "
         # Taken by another thread, it does not interrupt the call, as with bad timing.
         "threading.Thread(target=lambda: (time.sleep(0.3), "
