@@ -53,8 +53,9 @@ class HandmadeSysroot:
             boot_files: Kernel and initramfs, in this order.
             stateroot: Where it belongs.
         """
-        root = self.path / f"ostree/deploy/{stateroot}/deploy/{commit}.0"
-        self._check_out(self.made.repo.commit(commit).tree, root)
+        name = f"{commit}.{self.next_serial(commit, stateroot)}"
+        root = self.path / f"ostree/deploy/{stateroot}/deploy" / name
+        self.check_out(self.made.repo.commit(commit).tree, root)
         if origin is not None:
             root.with_name(f"{root.name}.origin").write_text(origin)
         bootcsum = hashlib.sha256(b"".join(boot_files.values())).hexdigest()
@@ -67,14 +68,20 @@ class HandmadeSysroot:
         """The file of the boot entry that was made as the *number*-th, from 0."""
         return self.path / f"boot/loader/entries/ostree-{number}.conf"
 
-    def _check_out(self, tree: str, target: Path) -> None:
+    def next_serial(self, commit: str, stateroot: str) -> int:
+        """The number that the next deployment of *commit* has in its name."""
+        folder = self.path / f"ostree/deploy/{stateroot}/deploy"
+        return sum(path.is_dir() for path in folder.glob(f"{commit}.*"))
+
+    def check_out(self, tree: str, target: Path) -> None:
+        """Make the directory *target* of the dirtree *tree*."""
         target.mkdir(parents=True)
         entries = self.made.repo.dirtree(tree)
         for name, checksum in entries.files:
             source = self.made.repo.content_path(checksum.hex())
             os.link(source, target / name.decode(), follow_symlinks=False)
         for name, child, _ in entries.dirs:
-            self._check_out(child.hex(), target / name.decode())
+            self.check_out(child.hex(), target / name.decode())
 
     def _link(self, root: Path, stateroot: str, bootcsum: str) -> None:
         link = self.path / f"ostree/boot.0/{stateroot}/{bootcsum}/{self._count}"
