@@ -31,6 +31,7 @@ class Config:
         lock_timeout: Seconds to wait for another process that holds a lock.
         authfile: Credentials for registries.
         store: Where the bound app images are kept.
+        bound_host_files: Whether bound units may name credentials and certificates of this machine.
         policy: What the update timer may do: ``check``, ``stage`` or ``apply``.
     """
 
@@ -41,6 +42,7 @@ class Config:
     lock_timeout: float | None = None
     authfile: Path | None = None
     store: Path | None = None
+    bound_host_files: bool | None = None
     policy: str | None = None
 
     @classmethod
@@ -136,6 +138,12 @@ def _path(value: Any) -> Path:  # noqa: ANN401
     return Path(value)
 
 
+def _flag(value: Any) -> bool:  # noqa: ANN401
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
 def _policy(value: Any) -> str:  # noqa: ANN401
     if value not in ("check", "stage", "apply"):
         raise ValueError
@@ -150,5 +158,6 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "lock_timeout": ("a number of seconds", _seconds),
     "authfile": ("an absolute path", _path),
     "store": ("an absolute path", _path),
+    "bound_host_files": ("true or false", _flag),
     "policy": ("check, stage or apply", _policy),
 }

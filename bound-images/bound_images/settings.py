@@ -26,6 +26,7 @@ class SyncOptions:
         lock_timeout: Seconds to wait for another process that uses the store.
         source: ``containers-storage:…``, ``oci:DIR`` or ``oci-archive:FILE``; None: registries.
         allow_transports: Whether definitions may name archives and directories of this machine.
+        host_files: Whether definitions may name credentials and certificates of this machine.
         keep_going: Whether a failure of one image or definition leaves the others alone.
         pinned: Whether to take what the lock file says instead of what the names stand for now;
             what is in the store then needs no network.
@@ -43,6 +44,7 @@ class SyncOptions:
     lock_timeout: float = DEFAULT_TIMEOUT
     source: str | None = None
     allow_transports: bool = False
+    host_files: bool = False
     keep_going: bool = False
     pinned: bool = False
     offline: bool = False

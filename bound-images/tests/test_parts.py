@@ -30,7 +30,7 @@ from bound_images.programs import Cancelled, Runner
 from bound_images.settings import SyncOptions
 from bound_images.sources.access import Access, AccessBroker
 from bound_images.sources.manifest import Blob
-from bound_images.sources.pullargs import Platform, global_arguments, pull_arguments
+from bound_images.sources.pullargs import Platform, pull_arguments
 from bound_images.sources.resolve import ResolvedImage
 from bound_images.sources.retrying import with_retries
 from bound_images.storage import verified
@@ -320,19 +320,6 @@ def test_nothing_hostile_reaches_a_child(monkeypatch, name):
 @pytest.mark.parametrize(
     ("options", "version", "error"),
     [
-        (PullOptions(modules=("x",)), (4, 3), ToolError),
-        (PullOptions(global_args=("--root", "/x")), (5, 8), PolicyError),
-        (PullOptions(global_args=("--remote",)), (5, 8), PolicyError),
-    ],
-)
-def test_what_would_not_come_into_the_store_is_refused(options, version, error):
-    with pytest.raises(error):
-        global_arguments(options, version, root=None)
-
-
-@pytest.mark.parametrize(
-    ("options", "version", "error"),
-    [
         (PullOptions(decryption_key="/key"), (4, 3), ToolError),
         (PullOptions(decryption_key="/key:phrase"), (5, 8), PolicyError),
     ],
@@ -342,24 +329,21 @@ def test_a_key_that_cannot_be_used_safely_is_refused(options, version, error):
         pull_arguments(options, version)
 
 
-def test_arguments_of_the_unit_are_passed_but_for_what_is_done_here():
+def test_only_the_platform_is_passed_between_the_command_and_the_image():
     options = PullOptions(
         arch="arm64",
-        modules=("m.conf",),
-        global_args=(
-            "--log-level=debug", "--storage-opt", "additionalimagestore=/usr/lib/bootc/storage",
-            "--storage-opt=overlay.mountopt=nodev",
-        ),
-        podman_args=("--creds", "a:b", "--retry=3", "--policy", "never", "--quiet"),
-    )  # fmt: skip
-    assert global_arguments(options, (5, 8), root=None) == [
-        "--module=m.conf", "--log-level=debug", "--storage-opt=overlay.mountopt=nodev",
-    ]  # fmt: skip
-    assert pull_arguments(options, (5, 8)) == ["--arch=arm64", "--quiet"]
+        os="linux",
+        variant="v8",
+        creds="a:b",
+        retry="3",
+        policy="never",
+        all_tags=True,
+    )
+    assert pull_arguments(options, (5, 8)) == ["--arch=arm64", "--os=linux", "--variant=v8"]
 
 
-def test_the_platform_of_podmans_arguments_comes_before_the_keys():
-    options = PullOptions(arch="amd64", podman_args=("--platform", "linux/arm/v7"))
+def test_words_come_before_keys():
+    options = PullOptions(arch="amd64", podman_args=("--platform", "linux/arm/v7")).settled()
     assert Platform.of(options) == Platform("arm", "linux", "v7")
 
 
@@ -381,11 +365,6 @@ def test_an_authentication_file_that_others_may_read_is_warned_of(tmp_path, capl
     assert "others than its owner may read it" in caplog.text
     with pytest.raises(NotFoundError):
         AccessBroker(tmp_path, None, auth_file=tmp_path / "none")
-
-
-def test_an_authentication_file_that_is_nowhere_is_not_found(tmp_path):
-    with pytest.raises(NotFoundError):
-        AccessBroker(tmp_path, None).access("q.io/a:1", PullOptions(auth_file="/no/such/file"))
 
 
 def test_images_of_podman_are_read_and_what_is_none_is_refused():

@@ -56,7 +56,7 @@ lint:                  run > generator sarif tree units > findings
 ops:                   bundle > sync > explain fetch planner repair > check plan prune session
 storage:               store > labels record storeimages storelists unfinished verified
 sources:               resolve > source > layout > access manifest pullargs retrying
-units:                 scan > library > quadlet > keys options > system unitfile
+units:                 scan > library > quadlet > keys options > system transport unitfile
                        > kube registries specifiers words
 bound_images:          settings > locking programs where
                        > failures files parallel reference rootfs strict > errors events namespace

@@ -124,6 +124,7 @@ def transaction_options(
         retry_delay=first_given(fetching.retry_delay, chosen.retry_delay, None),
         authfile=pull.proxy.authfile,
         offline=fetching.offline,
+        host_files=chosen.bound_host_files or False,
     )
     return TransactionOptions(pull, bound_options, tuple(hooks) if hooks else DIRECTORIES)
 

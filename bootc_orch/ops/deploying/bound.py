@@ -42,6 +42,7 @@ class BoundOptions:
         retry_delay: Seconds before the first retry; None to choose.
         authfile: Credentials for registries; None for those of the host.
         offline: Whether only what is stored will do.
+        host_files: Whether bound units may name credentials and certificates of this machine.
     """
 
     mode: BoundMode = BoundMode.PULL
@@ -50,6 +51,7 @@ class BoundOptions:
     retry_delay: float | None = None
     authfile: Path | None = None
     offline: bool = False
+    host_files: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,7 @@ def _sync_options(sysroot: Sysroot, options: BoundOptions) -> Any:  # noqa: ANN4
         retry_delay=options.retry_delay,
         source=HOST_STORE if options.mode is BoundMode.STORED else None,
         offline=options.offline,
+        host_files=options.host_files,
         # A bound unit says Policy=missing so that nothing is pulled at boot; an update follows
         # its tag all the same.
         refresh=True,

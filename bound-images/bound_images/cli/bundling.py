@@ -33,6 +33,7 @@ def export_command(
     ] = None,
     source: o.Source = None,
     allow_transport: o.AllowTransport = False,
+    allow_host_files: o.AllowHostFiles = False,
     authfile: o.AuthFile = None,
     tls_verify: o.TlsVerify = None,
     jobs: o.Jobs = o.JOBS,
@@ -55,6 +56,7 @@ def export_command(
         timeout=timeout,
         source=source,
         allow_transports=allow_transport,
+        host_files=allow_host_files,
     )
     with shown_progress(SESSION.output, progress_fd) as progress:
         made = export_images(

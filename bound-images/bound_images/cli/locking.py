@@ -22,6 +22,7 @@ def lock_command(
     root_id: o.RootId = None,
     source: o.Source = None,
     allow_transport: o.AllowTransport = False,
+    allow_host_files: o.AllowHostFiles = False,
     jobs: o.Jobs = o.JOBS,
     authfile: o.AuthFile = None,
     tls_verify: o.TlsVerify = None,
@@ -43,6 +44,7 @@ def lock_command(
         lock_timeout=lock_timeout,
         source=source,
         allow_transports=allow_transport,
+        host_files=allow_host_files,
     )
     with shown_progress(SESSION.output, None) as progress:
         record = lock_images(

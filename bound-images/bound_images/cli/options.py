@@ -159,6 +159,12 @@ AllowTransport = Annotated[
     bool,
     typer.Option("--allow-transport", help="Let units name archives and directories."),
 ]
+AllowHostFiles = Annotated[
+    bool,
+    typer.Option(
+        "--allow-host-files", help="Let units name credentials and certificates of this machine."
+    ),
+]
 PlanOnly = Annotated[
     bool, typer.Option("--plan", "--dry-run", help="Print what would be done, and do nothing.")
 ]

@@ -10,7 +10,7 @@ from bound_images.ops.plan import Action, PlannedImage
 from bound_images.reference import DOCKER
 from bound_images.rootfs import Root
 from bound_images.settings import SyncOptions
-from bound_images.sources.pullargs import Platform, global_arguments, is_plain, pull_arguments
+from bound_images.sources.pullargs import Platform, is_plain, pull_arguments
 from bound_images.sources.resolve import ResolvedImage
 from bound_images.sources.retrying import with_retries
 from bound_images.storage.store import ImageStore
@@ -114,7 +114,6 @@ class Fetcher:
         options = image.image.options
         version = self._store.podman_version
         own = pull_arguments(options, version)
-        own_global = global_arguments(options, version, root=self._root)
         if is_plain(options):
             # podman starts itself anew to unpack a layer, and nothing else can then be written to
             # the store; skopeo does so in half the time.  podman then finds the layers there.
@@ -128,8 +127,7 @@ class Fetcher:
             )
         return self._store.pull(
             name,
-            options=[*image.access.arguments, *own],
-            global_options=own_global,
+            options=[*image.access.pull_arguments, *own],
             on_line=on_line,
             timeout=self._settings.timeout,
         )

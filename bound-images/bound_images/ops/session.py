@@ -67,6 +67,10 @@ def opened(
             spool = images.spool
         source = open_source(options, spool=spool, runner=runner)
         broker = AccessBroker(
-            work, root, auth_file=options.auth_file, tls_verify=options.tls_verify
+            work,
+            root,
+            auth_file=options.auth_file,
+            tls_verify=options.tls_verify,
+            host_files=options.host_files,
         )
         yield Session(images, source, Resolver(runner, broker, source, options))

@@ -1,8 +1,9 @@
 """How to reach the source of an image: authentication files, certificates, TLS.
 
 Passwords never stand on a command line: ``Creds=`` becomes an authentication file that only root
-can read, on a tmpfs, and lives as long as the command.
-Source: containers-auth.json(5).
+can read, on a tmpfs, and lives as long as the command.  Files that a definition names are copied
+there as well, out of the root; of this machine only where its administrator allows it.
+Source: containers-auth.json(5), containers-certs.d(5).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 # Where an ostree host keeps the credentials for its own image; those of the root come first.
 OSTREE_AUTH_FILES = ("/run/ostree/auth.json", "/etc/ostree/auth.json", "/usr/lib/ostree/auth.json")
 MAX_AUTH_BYTES = 1024 * 1024
+# What podman reads in a directory of certificates.
+CERTIFICATES = (".crt", ".cert", ".key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +39,17 @@ class Access:
         auth_file: The authentication file, None to leave the search to the program.
         cert_dir: The directory with certificates, None for the system's.
         tls_verify: Whether to demand valid certificates, None to go by the configuration.
+        decryption_key: The key for podman, with where its passphrase is; empty for none.
     """
 
     auth_file: Path | None = None
     cert_dir: Path | None = None
     tls_verify: bool | None = None
+    decryption_key: str = ""
 
     @property
     def arguments(self) -> list[str]:
-        """The options for ``podman image pull`` and ``skopeo inspect``."""
+        """The options for ``skopeo inspect``, and for podman."""
         return [
             *([f"--authfile={self.auth_file}"] if self.auth_file else []),
             *([f"--cert-dir={self.cert_dir}"] if self.cert_dir else []),
@@ -54,6 +59,12 @@ class Access:
                 else []
             ),
         ]
+
+    @property
+    def pull_arguments(self) -> list[str]:
+        """The options for ``podman image pull``, the only one that needs a key."""
+        key = [f"--decryption-key={self.decryption_key}"] if self.decryption_key else []
+        return [*self.arguments, *key]
 
     @property
     def copy_arguments(self) -> list[str]:
@@ -69,6 +80,7 @@ class AccessBroker:
         root: The root whose files the definitions name; None where there is none.
         auth_file: The file for images whose definition names none.
         tls_verify: The setting for images whose definition has none.
+        host_files: Whether definitions may name files of this machine.
     """
 
     def __init__(
@@ -78,9 +90,11 @@ class AccessBroker:
         *,
         auth_file: Path | None = None,
         tls_verify: bool | None = None,
+        host_files: bool = False,
     ) -> None:
         self._work = work
         self._root = root
+        self._host_files = host_files
         self._tls_verify = tls_verify
         self._number = itertools.count()
         if auth_file is not None:
@@ -91,19 +105,23 @@ class AccessBroker:
         """Return how to reach *reference*.
 
         Raises:
-            NotFoundError: a file that the definition names is in neither root.
-            ConfigError: an authentication file cannot be read.
+            NotFoundError: a file that the definition names is not where it may be.
+            ConfigError: an authentication file cannot be read, or is none.
         """
         return Access(
             auth_file=self._auth_file(reference, options),
-            cert_dir=self._directory(options.cert_dir) if options.cert_dir else None,
+            cert_dir=self._certificates(options.cert_dir) if options.cert_dir else None,
             tls_verify=self._tls_verify if options.tls_verify is None else options.tls_verify,
+            decryption_key=self._key(options.decryption_key) if options.decryption_key else "",
         )
 
     def _auth_file(self, reference: str, options: PullOptions) -> Path | None:
         if options.creds:
             return self._from_credentials(reference, options.creds)
-        return self._copied(options.auth_file) if options.auth_file else self._default
+        if not options.auth_file:
+            return self._default
+        content = self._content(options.auth_file)
+        return self._written(credentials_alone(content, source=options.auth_file))
 
     def _from_credentials(self, reference: str, creds: str) -> Path:
         if ":" not in creds:
@@ -117,40 +135,87 @@ class AccessBroker:
         token = base64.b64encode(creds.encode()).decode()
         return self._written(json.dumps({"auths": {key: {"auth": token}}}).encode())
 
-    def _copied(self, name: str) -> Path:
-        """Return a private copy of the file *name* of the root, else of this machine."""
+    def _content(self, name: str) -> bytes:
+        """Read the file *name* of the root, or of this machine where that is allowed."""
         if self._root is not None and self._root.exists(name):
-            return self._written(self._root.read_bytes(name, limit=MAX_AUTH_BYTES))
-        return self._on_this_machine(name)
+            return self._root.read_bytes(name, limit=MAX_AUTH_BYTES)
+        return self._host_root(name).read_bytes(name, limit=MAX_AUTH_BYTES)
 
-    def _directory(self, name: str) -> Path:
-        if self._root is not None and self._root.is_dir(name):
-            return self._root.host_path(name)
-        return self._on_this_machine(name)
+    def _certificates(self, name: str) -> Path:
+        """Return a copy of a directory of certificates, whose links do not leave the root."""
+        root = self._root
+        if root is None or not root.is_dir(name):
+            root = self._host_root(name)
+        copy = self._work / f"certificates-{next(self._number)}"
+        copy.mkdir(mode=0o700)
+        for entry in root.names(name):
+            if entry.endswith(CERTIFICATES):
+                _write(copy / entry, root.read_bytes(f"{name}/{entry}", limit=MAX_AUTH_BYTES))
+        return copy
 
-    def _on_this_machine(self, name: str) -> Path:
-        # A unit runs in /, so that is where a relative path starts.
-        path = Path("/") / name
-        if not path.exists():
-            raise NotFoundError(f"{path} is neither in the root nor on this machine.", path=name)
-        return path
+    def _key(self, written: str) -> str:
+        """Return ``KEY[:file=PASSPHRASE]`` with copies of the files."""
+        name, colon, passphrase = written.partition(":")
+        key = self._written(self._content(name), kind="key")
+        if not colon:
+            return str(key)
+        words = self._content(passphrase.removeprefix("file="))
+        return f"{key}:file={self._written(words, kind='passphrase')}"
+
+    def _host_root(self, name: str) -> Root:
+        """Return this machine as a root, where the file *name* is; units run in ``/`` there.
+
+        Whether the file is there is not told where units may not name it.
+        """
+        if not self._host_files:
+            raise NotFoundError(
+                f"{name} is not in the root, and units may not name files of this machine.",
+                hint="Ship it in the image, or allow it with --allow-host-files.",
+                path=name,
+            )
+        host = Root(Path("/"))
+        if not host.exists(name):
+            raise NotFoundError(f"{name} is neither in the root nor on this machine.", path=name)
+        return host
 
     def _ostree_auth_file(self) -> Path | None:
         if self._root is None:
             return None
         found = [path for path in OSTREE_AUTH_FILES if self._root.exists(path)]
-        return self._copied(found[0]) if found else None
+        return self._written(self._content(found[0])) if found else None
 
-    def _written(self, content: bytes) -> Path:
-        path = self._work / f"auth-{next(self._number)}.json"
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(path, flags, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
+    def _written(self, content: bytes, *, kind: str = "auth") -> Path:
+        path = self._work / f"{kind}-{next(self._number)}.json"
+        _write(path, content)
         return path
+
+
+def credentials_alone(content: bytes, *, source: str) -> bytes:
+    """Return what an authentication file says of registries, without the helpers that it names.
+
+    Nothing of a file that is none gets into the message, nor to a program that would quote it: it
+    may be any file that a definition names.
+
+    Raises:
+        ConfigError: *content* is no authentication file.
+    """
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        document = None
+    match document:
+        case {"auths": dict(auths)} if all(isinstance(one, dict) for one in auths.values()):
+            return json.dumps({"auths": auths}).encode()
+    raise ConfigError(f"{source} is no authentication file.", path=source)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as stream:
+            stream.write(content)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _warn_if_readable(path: Path) -> None:

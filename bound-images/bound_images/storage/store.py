@@ -110,7 +110,6 @@ class ImageStore:
         source: str,
         *,
         options: Sequence[Arg] = (),
-        global_options: Sequence[Arg] = (),
         on_line: Callable[[str], None] | None = None,
         timeout: float | None = None,
     ) -> str:
@@ -124,7 +123,6 @@ class ImageStore:
             ["image", "pull", *retry, *options, "--", source],
             what=f"Pulling {source}",
             image=source,
-            global_options=global_options,
             env=processors(self.share),
             on_line=on_line,
             timeout=timeout,
@@ -226,7 +224,6 @@ class ImageStore:
         *,
         what: str,
         image: str | None = None,
-        global_options: Sequence[Arg] = (),
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         allow: tuple[int, ...] = (0,),
@@ -235,7 +232,7 @@ class ImageStore:
         with self._entrance() as enter:
             _, output = self.runner.run(
                 "podman",
-                [f"--root={ALIAS}", f"--runroot={RUNROOT}", *global_options, *arguments],
+                [f"--root={ALIAS}", f"--runroot={RUNROOT}", *arguments],
                 what=what,
                 image=image,
                 env={**self._environment, **(env or {})},

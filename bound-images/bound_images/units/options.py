@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from bound_images.errors import DefinitionError
+from bound_images.units.transport import HINT, check_global, words_about_pull, words_of_pull
 from bound_images.units.unitfile import UnitFile
 
 MASK = "********"
@@ -19,11 +20,6 @@ DEFAULT_RETRIES = 3
 DEFAULT_RETRY_DELAY = 1.0
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-# Options of `podman run`, `kube play` and `pull` in PodmanArgs= that decide how to pull.
-_PULL_ARGUMENTS = {
-    "--arch": "arch", "--authfile": "auth_file", "--cert-dir": "cert_dir", "--creds": "creds",
-    "--decryption-key": "decryption_key", "--os": "os", "--variant": "variant",
-}  # fmt: skip
 
 
 class Policy(StrEnum):
@@ -44,9 +40,9 @@ class PullOptions:
         decryption_key: ``key[:passphrase]``; never to be shown either.
         retry: Attempts after the first, as written.
         retry_delay: A Go duration such as ``5s``, as written.
-        modules: ``containers.conf`` modules, from ``ContainersConfModule=``.
-        global_args: Words that stand before ``image pull``.
-        podman_args: Words that stand before the name of the image.
+        modules: ``containers.conf`` modules, from ``ContainersConfModule=``, as written.
+        global_args: Words that podman's own unit has before ``image pull``, as written.
+        podman_args: Words that it has before the name of the image, as written; see `settled`.
         image_tag: The name under which other units know what is pulled.
         pull: A container's own policy for when it starts; ``sync`` does not go by it.
     """
@@ -73,8 +69,8 @@ class PullOptions:
     def from_unit(cls, unit: UnitFile, section: str) -> Self:
         """Collect the keys of *section*, for any type of unit.
 
-        In other units than ``.image`` and ``.artifact``, ``PodmanArgs=`` belongs to another
-        command; of its words only those that concern a pull are taken.
+        In other units than ``.image`` and ``.artifact``, the words of podman belong to another
+        command; only those that concern a pull are taken.
         """
         written: dict[str, Any] = {
             name: unit.value(section, key) or "" for name, key in KEYS.items()
@@ -84,24 +80,28 @@ class PullOptions:
         }
         pulls = section in ("Image", "Artifact")
         arguments = unit.arguments(section, "PodmanArgs")
-        options = cls(
-            **written,
-            **switches,
+        options = cls(**written, **switches)
+        if not pulls:
+            return replace(options, image_tag="", **words_about_pull(arguments))
+        return replace(
+            options,
             modules=unit.values(section, "ContainersConfModule"),
             global_args=unit.arguments(section, "GlobalArgs"),
-            podman_args=arguments if pulls else (),
+            podman_args=arguments,
         )
-        return options if pulls else replace(options, image_tag="", **_pull_arguments(arguments))
 
     @classmethod
     def from_keys(cls, keys: Mapping[str, object]) -> Self:
-        """Read what `as_keys` returned; what is malformed or masked is left out."""
+        """Read what `as_keys` returned; what is malformed or masked is left out.
+
+        So are lists of words, which older versions recorded: a lock file may come from elsewhere.
+        """
         found: dict[str, Any] = {}
-        for names, kind in ((KEYS, str), (SWITCHES, bool), (LISTS, list)):
+        for names, kind in ((KEYS, str), (SWITCHES, bool)):
             for name, key in names.items():
                 value = keys.get(key)
                 if isinstance(value, kind) and MASK not in str(value):
-                    found[name] = tuple(map(str, value)) if isinstance(value, list) else value
+                    found[name] = value
         return cls(**found)
 
     def expanded(self, expand: Callable[[str], str]) -> PullOptions:
@@ -113,6 +113,24 @@ class PullOptions:
             return tuple(map(expand, value)) if isinstance(value, tuple) else value
 
         return PullOptions(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]  # each value keeps its type
+
+    def settled(self) -> PullOptions:
+        """Return the options with words in place of keys put where the keys are.
+
+        As for podman, the words count before the keys.
+
+        Raises:
+            DefinitionError: a word concerns more than the transport of the image.
+        """
+        if self.modules:
+            raise DefinitionError(
+                "ContainersConfModule= is not for a bound image: it can name programs and files "
+                "of the machine that fetches.",
+                hint=HINT,
+            )
+        check_global(self.global_args)
+        found = words_of_pull(self.podman_args)
+        return replace(self, global_args=(), podman_args=(), **found)
 
     def as_keys(self) -> dict[str, object]:
         """Return ``{quadlet key: value or list}`` of what is set, secrets masked."""
@@ -189,35 +207,6 @@ SWITCHES = {"all_tags": "AllTags", "tls_verify": "TLSVerify"}
 LISTS = {
     "modules": "ContainersConfModule", "global_args": "GlobalArgs", "podman_args": "PodmanArgs",
 }  # fmt: skip
-
-
-def argument_pairs(words: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
-    """Yield ``(option, value)``; the value of ``--option value`` is the next word without a dash.
-
-    Words that belong to no option are left out; an option without a value has None.
-    """
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        option, equals, value = word.partition("=")
-        if not option.startswith("-"):
-            continue
-        if equals:
-            yield option, value
-        else:
-            yield option, rest.pop(0) if rest and not rest[0].startswith("-") else None
-
-
-def _pull_arguments(words: tuple[str, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for option, value in argument_pairs(words):
-        if option in _PULL_ARGUMENTS and value is not None:
-            found[_PULL_ARGUMENTS[option]] = value
-        elif option == "--tls-verify":
-            found["tls_verify"] = value is None or value.lower() in ("1", "t", "true")
-        elif option == "--platform" and value:
-            found |= dict(zip(("os", "arch", "variant"), value.split("/"), strict=False))
-    return found
 
 
 def _masked_key(key: str) -> str:

@@ -16,7 +16,8 @@ from typing import Protocol
 from bound_images.errors import DefinitionError
 from bound_images.units.keys import check_keys
 from bound_images.units.kube import images_in_yaml
-from bound_images.units.options import PullOptions, argument_pairs
+from bound_images.units.options import PullOptions
+from bound_images.units.transport import argument_pairs
 from bound_images.units.unitfile import UnitFile
 
 

@@ -191,7 +191,7 @@ class EntryReader:
         context = Context(use.unit.service, _environment(use.unit), self._system, use.sources[0])
         try:
             reference = check_safe(context.expand(use.reference))
-            options = use.options.expanded(context.expand)
+            options = use.options.expanded(context.expand).settled()
             canonical = self._canonical(reference, options)
             # A policy or a number that nobody understands is refused here, where its file is known.
             _ = options.wanted_policy, options.retries, options.retry_seconds

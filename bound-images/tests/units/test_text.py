@@ -306,10 +306,74 @@ def test_what_other_units_say_of_a_pull_is_taken_from_their_arguments():
     }  # fmt: skip
 
 
+def test_words_of_a_pull_stand_for_their_keys():
+    found = options(
+        "Arch=s390x",
+        "PodmanArgs=--creds u:p --authfile=/a --cert-dir /c --tls-verify=false --arch=arm64 -a",
+        "PodmanArgs=--retry 5 --retry-delay=2s --policy=newer --decryption-key=/k -q",
+        "PodmanArgs=--log-level=debug",
+        "GlobalArgs=--storage-opt=additionalimagestore=/usr/lib/bootc/storage --log-level debug",
+        "GlobalArgs=--storage-opt overlay.imagestore=/x --syslog",
+    ).settled()
+    assert found == PullOptions(
+        arch="arm64", creds="u:p", auth_file="/a", cert_dir="/c", tls_verify=False, all_tags=True,
+        retry="5", retry_delay="2s", policy="newer", decryption_key="/k",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("section", ["Image", "Artifact"])
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("GlobalArgs=--cpu-profile=/file", "GlobalArgs= has --cpu-profile,"),
+        ("GlobalArgs=--memory-profile /file", "GlobalArgs= has --memory-profile,"),
+        ("GlobalArgs=--root=/x", "GlobalArgs= has --root,"),
+        ("GlobalArgs=--remote", "GlobalArgs= has --remote,"),
+        ("GlobalArgs=--module=/file", "GlobalArgs= has --module,"),
+        ("GlobalArgs=--hooks-dir=/x", "GlobalArgs= has --hooks-dir,"),
+        ("GlobalArgs=--conmon /x", "GlobalArgs= has --conmon,"),
+        ("GlobalArgs=--storage-opt=overlay.mount_program=/x", "GlobalArgs= has --storage-opt,"),
+        ("GlobalArgs=--storage-opt overlay.mount_program=/x", "GlobalArgs= has --storage-opt,"),
+        ("GlobalArgs=--tls-verify=false", "GlobalArgs= has --tls-verify,"),
+        ("GlobalArgs=version", "GlobalArgs= has a word that is no option,"),
+        ("PodmanArgs=--signature-policy=/file", "PodmanArgs= has --signature-policy,"),
+        ("PodmanArgs=--signature-policy /file", "PodmanArgs= has --signature-policy,"),
+        ("PodmanArgs=--cpu-profile=/file", "PodmanArgs= has --cpu-profile,"),
+        ("PodmanArgs=--retry 1 --root=/x", "PodmanArgs= has --root,"),
+        ("PodmanArgs=--quiet --signature-policy=/x", "PodmanArgs= has --signature-policy,"),
+        ("PodmanArgs=--arch arm64 quay.io/other:1", "PodmanArgs= has a word that is no option,"),
+        ("PodmanArgs=--tls-verify false", "PodmanArgs= has a word that is no option,"),
+        ("PodmanArgs=--", "PodmanArgs= has --,"),
+        ("PodmanArgs=-c=secret", "PodmanArgs= has -c,"),
+        ("PodmanArgs=-qsecret", "PodmanArgs= has -q,"),
+        ("ContainersConfModule=/etc/module.conf", "ContainersConfModule= is not"),
+    ],
+)
+def test_words_that_concern_more_than_the_transport_are_refused_by_name(section, line, named):
+    with pytest.raises(DefinitionError) as caught:
+        options(line, section=section).settled()
+    assert caught.value.summary.startswith(named)
+    assert "secret" not in caught.value.summary
+
+
+@pytest.mark.parametrize("section", ["Container", "Kube", "Pod", "Volume", "Build"])
+def test_words_of_other_units_that_matter_when_they_run_are_left_out(section):
+    found = options(
+        "GlobalArgs=--cpu-profile=/file", "ContainersConfModule=/x",
+        "PodmanArgs=--signature-policy=/file --rm --arch=arm64", section=section,
+    )  # fmt: skip
+    assert found == found.settled() == PullOptions(arch="arm64")
+
+
+def test_words_in_a_lock_file_count_for_nothing():
+    keys = {"PodmanArgs": ["--signature-policy=/x"], "GlobalArgs": ["--root=/x"], "Arch": "arm64"}
+    assert PullOptions.from_keys(keys) == PullOptions(arch="arm64")
+
+
 def test_options_survive_a_lock_file_but_for_secrets():
-    found = options("Arch=arm64", "AllTags=1", "PodmanArgs=-q", "Creds=a:b")
+    found = options("Arch=arm64", "AllTags=1", "TLSVerify=no", "Creds=a:b")
     assert PullOptions.from_keys(found.as_keys()) == options(
-        "Arch=arm64", "AllTags=1", "PodmanArgs=-q"
+        "Arch=arm64", "AllTags=1", "TLSVerify=no"
     )
 
 
