@@ -101,7 +101,7 @@ def needs_root(path: Path) -> OrchError:
 
 def _ref_finding(ref: str, reason: str, images: tuple[str, ...]) -> Finding:
     """A damaged image is named by its ref; a layer comes back with an image that has it."""
-    repairable = bool(images) or ref.startswith(f"{IMAGE_PREFIX}/")
+    repairable = bool(images) or image_name(ref) is not None
     remedy = Remedy.REPAIR if repairable else Remedy.REMOVE_REF
     return Finding("damaged-ref", ref, reason, remedy, images=images)
 
@@ -109,6 +109,10 @@ def _ref_finding(ref: str, reason: str, images: tuple[str, ...]) -> Finding:
 def _check_image(repo: Repo, ref: str, commit: str) -> Iterator[Finding]:
     try:
         name = str(reference_of(ref))
+    except OrchError as error:  # no name, so nowhere to have it again from
+        yield Finding("damaged-image", ref, error.summary, Remedy.REMOVE_REF)
+        return
+    try:
         state = commit_state(repo, commit)
     except OrchError as error:
         yield Finding("damaged-image", ref, error.summary, Remedy.REPAIR)
@@ -203,9 +207,9 @@ def _images_by_ref(repo: Repo, commits: Mapping[str, str]) -> dict[str, set[str]
     """Map each ref to the images that stand or fall with it: images themselves, and layers."""
     found: dict[str, set[str]] = {}
     for ref, commit in commits.items():
-        if not ref.startswith(f"{IMAGE_PREFIX}/"):
+        name = image_name(ref)
+        if name is None:
             continue
-        name = _image_name(ref)
         found.setdefault(ref, set()).add(name)
         try:
             layers = manifest_of(repo.commit(commit), commit).layers
@@ -236,11 +240,14 @@ def _remedy_for_object(refs: tuple[str, ...], images: tuple[str, ...]) -> Remedy
     return Remedy.REMOVE_REF
 
 
-def _image_name(ref: str) -> str:
+def image_name(ref: str) -> str | None:
+    """Return the image that *ref* is of; None if it is of none, or its name cannot be read."""
+    if not ref.startswith(f"{IMAGE_PREFIX}/"):
+        return None
     try:
         return str(reference_of(ref))
     except OrchError:
-        return ref
+        return None
 
 
 def _partial_marks(repo: Repo, damage: dict[str, frozenset[str]]) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from bootc_orch.model.image.reference import (
 from bootc_orch.model.image.refs import BLOB_PREFIX, IMAGE_PREFIX, blob_ref
 from bootc_orch.ops.checking.deployed_files import DeployedFiles, put_right
 from bootc_orch.ops.checking.finding import Finding, Remedy
-from bootc_orch.ops.checking.fsck import check_repository
+from bootc_orch.ops.checking.fsck import check_repository, image_name
 from bootc_orch.ops.checking.fsck_sysroot import DAMAGED_DEPLOYMENT, check_sysroot
 from bootc_orch.ops.checking.verify_objects import Verifier
 from bootc_orch.ops.importing.pull import pull
@@ -96,8 +96,8 @@ def plan_repair(repo: Repo, findings: Sequence[Finding]) -> RepairPlan:
     scan = repo.scan_refs(IMAGE_PREFIX)
     images = []
     for ref in sorted({*scan.commits, *scan.damaged}):
-        name = str(reference_of(ref))
-        if name in needed or ref in needed:
+        name = image_name(ref)
+        if name is not None and (name in needed or ref in needed):
             images.append(_damaged_image(repo, ref, scan.commits.get(ref), bad))
     refs = tuple(one.subject for one in curable if one.subject.startswith(f"{BLOB_PREFIX}/"))
     deployments = tuple(one.subject for one in curable if one.kind == DAMAGED_DEPLOYMENT)

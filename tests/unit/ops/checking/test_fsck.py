@@ -103,11 +103,22 @@ def test_an_image_whose_commit_records_nothing_is_damaged(made):
     assert findings(made) == (Finding("damaged-image", image_ref(IMAGE), detail, Remedy.REPAIR),)
 
 
-def test_an_image_ref_whose_name_is_none_is_damaged(made):
-    ref = "ostree/container/image/not_escaped"
-    made.ref(ref, made.repo.refs()[image_ref(IMAGE)])
-    [finding] = findings(made)
-    assert (finding.kind, finding.subject, finding.remedy) == ("damaged-image", ref, Remedy.REPAIR)
+ODD = "ostree/container/image/not_escaped"
+
+
+def test_an_image_ref_whose_name_is_none_says_nothing_of_where_to_have_it_again(made):
+    made.ref(ODD, made.commit({"odd": b"1"}, image_metadata(["one"])))
+    reason = "The ref name 'not_escaped' is not an escaped one."
+    damage = Finding("damaged-image", ODD, reason, Remedy.REMOVE_REF)
+    assert findings(made) == (damage,)
+    name = f"{made.file(b'1')}.file"
+    made.object(name).unlink()
+    refs = sorted([ODD, blob_ref(ONE)])
+    object_finding = damaged_object(name, refs, Remedy.REPAIR, str(IMAGE))
+    assert findings(made) == (damage, object_finding)
+    made.ref(ODD, "garbage")
+    damage = Finding("damaged-ref", ODD, "it does not hold a commit checksum", Remedy.REMOVE_REF)
+    assert findings(made)[0] == damage
 
 
 def test_a_layer_without_a_ref_is_missing_from_each_image_that_has_it(made):

@@ -101,6 +101,15 @@ def test_a_damaged_layer_ref_comes_back_with_its_image(made):
     assert planned(made) == RepairPlan((damaged(made, IMAGE),), (ref,), (), ())
 
 
+def test_an_image_ref_whose_name_is_none_stops_no_repair_of_others(made):
+    ref = "ostree/container/image/not_escaped"
+    made.ref(ref, made.commit({}))
+    made.ref(image_ref(IMAGE), "garbage")
+    plan = planned(made)
+    assert plan.images == (DamagedImage(IMAGE, None, None, ()),)
+    assert [(one.subject, one.remedy) for one in plan.unrepairable] == [(ref, Remedy.REMOVE_REF)]
+
+
 def test_what_has_another_remedy_is_left_and_said(made):
     other = Finding("odd-ref", "os/stable", "It is.", Remedy.REMOVE_REF, Severity.WARNING)
     deployment = Finding("damaged-deployment", "1.0", "It is.", Remedy.REPAIR, paths=("usr/a",))
