@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from orch_frame.errors import OrchError
 
 
@@ -24,13 +22,6 @@ class CommandError(OrchError):
         self.argv = argv
         self.status = status
         self.stderr = stderr
-
-
-class NothingToDo(OrchError):  # noqa: N818 - an answer asked for by --unchanged-exit-77, not an error
-    """There was nothing to do, and the caller asked to be told by the exit status."""
-
-    exit_code = os.EX_NOPERM
-    kind = "unchanged"
 
 
 def _evidence(argv: tuple[str, ...], stderr: str) -> str:

@@ -5,19 +5,13 @@ Nothing heavy is imported here, so that ``--version`` and completion stay fast.
 
 from __future__ import annotations
 
-import os
-import sys
-from importlib import import_module
-from io import TextIOWrapper
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.main import get_command
 
 from bootc_orch import __version__
-from bootc_orch.cli.terminal import output
-from bootc_orch.cli.terminal.boundary import ReportingGroup
-from orch_frame.signals import Interrupted, install_signal_handlers, interrupted_status
+from orch_frame import output
+from orch_frame.program import LazyGroup, run_program
 
 # The name of each command, and the module whose `app` has it.  An app that is itself the group of
 # that name stands under GROUPS.  The order is that of the help text.
@@ -48,31 +42,17 @@ COMMANDS = {
     "repair": "bootc_orch.cli.images.fsck",
     "bound-images": "bootc_orch.cli.host.bound",
 }
-# Set by the shell's completion; names what it wants, such as ``source_bash``.
-COMPLETION_VARIABLE = "_BOOTC_ORCH_COMPLETE"
-INTERRUPTED = (129, 130, 143)
 
 
-class LazyGroup(ReportingGroup):
-    """The top level: finds a command by its name, and imports only the module that has it."""
+class BootcOrch(LazyGroup):
+    """The top level of this program."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, D102
-        return [*GROUPS, *COMMANDS]
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, D102
-        if cmd_name in GROUPS:
-            group = get_command(import_module(GROUPS[cmd_name]).app)
-            group.name = cmd_name
-            return group
-        if cmd_name in COMMANDS:
-            found = get_command(import_module(COMMANDS[cmd_name]).app)
-            # Typer makes no group of an app with a single command.
-            return getattr(found, "commands", {}).get(cmd_name, found)
-        return None
+    groups = GROUPS
+    modules = COMMANDS
 
 
 app = typer.Typer(
-    cls=LazyGroup,
+    cls=BootcOrch,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -113,35 +93,4 @@ def bootc_orch(
 
 def main() -> None:
     """Run the command line of this process and leave it with its exit status."""
-    _prepare_process()
-    try:
-        install_signal_handlers()
-        if COMPLETION_VARIABLE in os.environ:
-            from typer import completion
-
-            completion.completion_init()  # type: ignore[attr-defined]
-            app(prog_name="bootc-orch")
-        app()
-    except SystemExit as ending:
-        if isinstance(ending.code, int) and ending.code in INTERRUPTED:
-            # Worker threads may hang in a system call; what must be undone has been by now.
-            os._exit(interrupted_status(ending.code))
-        raise
-    except Interrupted as late:  # while the arguments were read, or the answer was printed
-        os._exit(128 + late.number)
-
-
-def _prepare_process() -> None:
-    """Make sure of what the rest relies on: three open descriptors, a umask, no core dumps."""
-    import resource
-
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)  # noqa: FBT003 - its only form
-    os.close(descriptor)
-    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - lives as long as we
-        elif isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    os.umask(0o022)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    run_program(app, name="bootc-orch")

@@ -5,13 +5,12 @@ Nothing is imported before an interrupt is sure not to end in a traceback.
 
 from __future__ import annotations
 
-import signal
+from orch_frame.start import end_on_interrupt
 
 
 def main() -> None:
     """Run the command line of this process."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_on_interrupt()
     from bound_images.cli.app import main as run
 
     run()

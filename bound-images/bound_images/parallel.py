@@ -7,8 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import chain
 from typing import TypeVar
 
-from bound_images.errors import raise_all
 from orch_frame.errors import OrchError
+from orch_frame.several import raise_all
 
 T = TypeVar("T")
 R = TypeVar("R")

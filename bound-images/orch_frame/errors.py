@@ -202,3 +202,10 @@ class InternalError(OrchError):
             f"internal error: {type(error).__name__}: {error}",
             hint="Run the command again with -vv, and report what it prints.",
         )
+
+
+class NothingToDo(OrchError):  # noqa: N818 - an answer asked for by --unchanged-exit-77, not an error
+    """There was nothing to do, and the caller asked to be told by the exit status."""
+
+    exit_code = os.EX_NOPERM
+    kind = "unchanged"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -31,10 +32,13 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-def install_signal_handlers() -> None:
+def install_signal_handlers(on_signal: Callable[[], None] = lambda: None) -> None:
     """Let SIGINT, SIGTERM and SIGHUP raise `Interrupted`; a second one ends the program at once.
 
     A signal that is ignored from the start, as under nohup, stays so.
+
+    Args:
+        on_signal: Called in the handler, before anything is unwound.
     """
     handled = threading.Event()
 
@@ -43,6 +47,7 @@ def install_signal_handlers() -> None:
         _received.append(number)
         for other in _heeded():
             signal.signal(other, signal.SIG_DFL)
+        on_signal()
         raise Interrupted(number)
 
     reader, writer = os.pipe2(os.O_CLOEXEC)

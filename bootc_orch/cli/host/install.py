@@ -25,10 +25,10 @@ from bootc_orch.cli.options.host import (
     kargs_edit,
     transaction_options,
 )
-from bootc_orch.cli.terminal.output import say, say_result
 from bootc_orch.cli.terminal.progress import reporting
 from bootc_orch.model.host.bootloader import Bootloader
 from orch_frame.errors import UsageError
+from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
     from bootc_orch.ops.host.transaction import TransactionOptions

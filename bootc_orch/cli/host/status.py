@@ -15,9 +15,8 @@ from bootc_orch.cli.options.general import (
 from bootc_orch.cli.options.host import (
     open_sysroot,
 )
-from bootc_orch.cli.terminal.output import say_raw
-from bootc_orch.errors import NothingToDo
-from orch_frame.errors import UsageError
+from orch_frame.errors import NothingToDo, UsageError
+from orch_frame.output import say_raw
 
 if TYPE_CHECKING:
     from bootc_orch.model.host.document import Host

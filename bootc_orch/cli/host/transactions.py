@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bootc_orch.cli.terminal.names import long_name, short_name
-from bootc_orch.cli.terminal.output import say, say_result
 from bootc_orch.cli.terminal.progress import difference_lines, reporting
 from bootc_orch.cli.terminal.transaction_plan import say_transaction_plan
+from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
     from bootc_orch.model.host.deployment import Deployment

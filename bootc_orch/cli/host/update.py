@@ -44,7 +44,7 @@ from bootc_orch.cli.options.host import (
     require_running,
     transaction_options,
 )
-from bootc_orch.cli.terminal.output import say, say_result
+from orch_frame.output import say, say_result
 
 app = typer.Typer(add_completion=False)
 

@@ -29,9 +29,9 @@ from bootc_orch.cli.options.host import (
     refuse_soft_reboot,
     require_running,
 )
-from bootc_orch.cli.terminal.output import say, say_result
 from bootc_orch.cli.terminal.progress import reporting
 from orch_frame.errors import OrchError
+from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
     from bootc_orch.ops.stored.progress import Progress

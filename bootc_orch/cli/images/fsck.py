@@ -21,9 +21,9 @@ from bootc_orch.cli.options.general import (
     open_repo,
 )
 from bootc_orch.cli.options.grouping import grouped
-from bootc_orch.cli.terminal.output import say, say_result
 from bootc_orch.cli.terminal.progress import reporting
 from orch_frame.errors import StoreDamagedError
+from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

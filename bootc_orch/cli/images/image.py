@@ -19,11 +19,11 @@ from bootc_orch.cli.options.general import (
     open_repo,
     stored_image,
 )
-from bootc_orch.cli.terminal.boundary import report
 from bootc_orch.cli.terminal.describe import created_text, history_json, image_json, inspect_json
-from bootc_orch.cli.terminal.output import mode, say, say_document, say_raw, say_result
 from bootc_orch.cli.terminal.render import Column, is_terminal, say_table, short_digest, size_text
+from orch_frame.boundary import report
 from orch_frame.errors import StoreDamagedError
+from orch_frame.output import mode, say, say_document, say_raw, say_result
 
 if TYPE_CHECKING:
     from bootc_orch.model.image.reference import ImageReference

@@ -15,8 +15,8 @@ from bootc_orch.cli.options.general import (
     lock_timeout,
     open_repo,
 )
-from bootc_orch.cli.terminal.output import mode, say, say_result
 from bootc_orch.cli.terminal.render import Column, is_terminal, say_table, short_digest, size_text
+from orch_frame.output import mode, say, say_result
 
 app = typer.Typer(add_completion=False)
 

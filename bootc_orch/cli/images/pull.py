@@ -23,10 +23,10 @@ from bootc_orch.cli.options.general import (
 )
 from bootc_orch.cli.options.grouping import grouped
 from bootc_orch.cli.terminal.describe import plan_document, plan_json
-from bootc_orch.cli.terminal.output import say, say_result
 from bootc_orch.cli.terminal.progress import reporting, say_transfer
 from bootc_orch.cli.terminal.render import size_text
 from orch_frame.errors import NotFoundError, UsageError
+from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
     from bootc_orch.model.image.reference import OstreeImageReference

@@ -20,9 +20,9 @@ from bootc_orch.cli.options.general import (
     parse_image,
     stored_image,
 )
-from bootc_orch.cli.terminal.boundary import report
-from bootc_orch.cli.terminal.output import say, say_result
+from orch_frame.boundary import report
 from orch_frame.errors import NotFoundError
+from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

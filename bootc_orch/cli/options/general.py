@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from bootc_orch.cli.terminal import output
-from bootc_orch.errors import NothingToDo
-from orch_frame.errors import NotFoundError, UsageError
+from orch_frame import output
+from orch_frame.errors import NotFoundError, NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from bootc_orch.config import Config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bootc_orch.cli.terminal.output import say
+from orch_frame.output import say
 
 if TYPE_CHECKING:
     from bootc_orch.model.host.document import EntryStatus, Host

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bootc_orch.cli.terminal.output import complain, mode, say, say_unless_quiet
 from bootc_orch.cli.terminal.progress_stream import JsonLinesProgress
 from bootc_orch.cli.terminal.render import short_digest, size_text
 from bootc_orch.model.image.difference import LayerDifference
 from bootc_orch.model.image.layout import LayerKind
 from bootc_orch.ops.stored.progress import NullProgress, Progress, Step, Transfer
+from orch_frame.output import complain, mode, say, say_unless_quiet
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

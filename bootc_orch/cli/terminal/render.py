@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bootc_orch.cli.terminal.output import say, say_block
+from orch_frame.output import say, say_block
 from orch_frame.text import escape_text
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from bootc_orch.cli.terminal.output import mode
+from orch_frame.output import mode
 
 if TYPE_CHECKING:
     from bootc_orch.model.packages.package import Package, PackageChange, PackageDifference

@@ -9,10 +9,10 @@ from bootc_orch.cli.terminal.names import (
     long_name,
     short_name,
 )
-from bootc_orch.cli.terminal.output import say, say_result
 from bootc_orch.cli.terminal.progress import say_transfer
 from bootc_orch.cli.terminal.render import size_text
 from bootc_orch.cli.terminal.root_difference import detail_lines, difference_json, summary_lines
+from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
     from bootc_orch.ops.host.transaction_plan import Space, TransactionPlan

@@ -7,9 +7,9 @@ import typer
 from bound_images.cli import options as o
 from bound_images.cli.documents import image_document
 from bound_images.cli.session import SESSION
-from bound_images.errors import raise_all
 from bound_images.rootfs import Root
 from bound_images.units.scan import scan
+from orch_frame.several import raise_all
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

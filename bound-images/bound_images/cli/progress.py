@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
-from bound_images.cli.output import Output, printable, size
+from bound_images.cli.output import Output, size
 from bound_images.events import FINAL, Event, Progress, State
 from orch_frame.errors import UsageError
+from orch_frame.text import escape_text
 
 # How much of a digest a row of the display shows.
 DIGEST_LENGTH = 12
@@ -89,7 +90,7 @@ def _plain_lines(stream: TextIO) -> Progress:
         seen[event.image] = event.state
         total = f" ({size(event.bytes_total)})" if event.bytes_total else ""
         detail = f": {event.detail}" if event.detail else ""
-        stream.write(printable(f"{event.image}: {event.state}{total}{detail}") + "\n")
+        stream.write(escape_text(f"{event.image}: {event.state}{total}{detail}") + "\n")
         stream.flush()
 
     return show
@@ -127,7 +128,7 @@ def _rows(add: Callable[..., int], update: Callable[..., None], *, width: int) -
 
     def show(event: Event) -> None:
         if event.image not in tasks:
-            name = short_name(printable(event.image), width)
+            name = short_name(escape_text(event.image), width)
             tasks[event.image] = add(name, total=None, state="")
         total = event.bytes_total or (1 if event.state in FINAL else None)
         done = total if event.state in FINAL else event.bytes

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from bound_images.errors import raise_all
 from bound_images.events import Event, Progress, State, silent
 from bound_images.locking import locked
 from bound_images.programs import Runner
@@ -22,6 +21,7 @@ from bound_images.units.scan import ARTIFACT, ARTIFACT_REMEDY, BoundImage, scan
 from bound_images.where import check_store, private_directory, state_directory
 from orch_frame.errors import MismatchError, NotFoundError, OrchError, StoreDamagedError, ToolError
 from orch_frame.lock import DEFAULT_TIMEOUT
+from orch_frame.several import raise_all
 
 
 class Verdict(StrEnum):

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bound_images.errors import describe
 from bound_images.locking import locked
 from bound_images.programs import Runner
 from bound_images.rootfs import Root
@@ -26,6 +25,7 @@ from bound_images.where import (
 )
 from orch_frame.errors import NotFoundError, OrchError, StoreDamagedError, UsageError
 from orch_frame.lock import DEFAULT_TIMEOUT
+from orch_frame.several import describe
 
 logger = logging.getLogger(__name__)
 

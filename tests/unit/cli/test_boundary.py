@@ -16,10 +16,10 @@ import typer
 from typer.testing import CliRunner
 
 from bootc_orch.cli.options.general import Json
-from bootc_orch.cli.terminal import output
-from bootc_orch.cli.terminal.boundary import ReportingGroup
-from bootc_orch.errors import CommandError, NothingToDo
-from orch_frame.errors import InvalidImageError, LockedError, StallError
+from bootc_orch.errors import CommandError
+from orch_frame import output
+from orch_frame.boundary import ReportingGroup
+from orch_frame.errors import InvalidImageError, LockedError, NothingToDo, StallError
 
 FAILURES: dict[str, BaseException] = {
     "bad": InvalidImageError(
@@ -179,7 +179,7 @@ def test_json_of_one_command_does_not_reach_the_next():
 SIGNALLED = """
 import os, sys, time, typer
 from bootc_orch.cli import app as module
-from bootc_orch.cli.terminal import boundary
+from orch_frame import boundary
 
 program = typer.Typer(cls=boundary.ReportingGroup)
 
@@ -262,7 +262,7 @@ def test_a_reader_that_goes_away_ends_the_output_and_no_more_p05():
 )
 def test_only_a_reader_that_goes_away_is_no_error_p05(reads, told):
     script = (
-        "import sys; from bootc_orch.cli.terminal import boundary; "
+        "import sys; from orch_frame import boundary; "
         "sys.exit(boundary.report(BrokenPipeError(32, 'Broken pipe')))"
     )
     reader, writer = os.pipe()
@@ -302,7 +302,7 @@ def test_closed_descriptors_are_opened_before_a_file_can_take_their_place_p26():
     script = (
         "import os, sys; os.closerange(0, 3); "
         "os.execv(sys.executable, [sys.executable, '-c', 'import sys; sys.argv=[\"x\"]; "
-        "from bootc_orch.cli import app; app._prepare_process(); import os; "
+        "from orch_frame import program; program.prepare_process(); import os; "
         'os._exit(sum(os.readlink(f"/proc/self/fd/{n}") != os.devnull for n in range(3)))\'])'
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

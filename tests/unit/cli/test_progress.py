@@ -11,13 +11,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from bootc_orch.cli.terminal import output
 from bootc_orch.cli.terminal.progress import Lines, PlainProgress, RichProgress, Several
 from bootc_orch.cli.terminal.progress_stream import JsonLinesProgress
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.difference import LayerDifference
 from bootc_orch.model.image.layout import LayerKind
 from bootc_orch.ops.stored.progress import NullProgress, Progress, Step, Transfer
+from orch_frame import output
 from orch_frame.errors import UsageError
 
 IMAGE, ONE, TWO = Digest("a" * 64), Digest("1" * 64), Digest("2" * 64)

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from bootc_orch.cli.terminal import output, render
+from bootc_orch.cli.terminal import render
 from bootc_orch.cli.terminal.render import Column, say_table, size_text, timestamp_text
+from orch_frame import output
 from orch_frame.redaction import redact
 
 

@@ -19,6 +19,8 @@ from orch_frame.redaction import redact
 from orch_frame.text import escape_text
 
 ENVELOPE_VERSION = 1
+# Those whose records are shown: one may use the other, and both use this package.
+OURS = ("bootc_orch", "bound_images", "orch_frame")
 
 
 @dataclass(slots=True)
@@ -27,8 +29,8 @@ class Mode:
 
     Attributes:
         json: One JSON document on standard output instead of lines.
-        quiet: No lines of progress on standard output.
-        verbose: Debug messages on standard error.
+        quiet: No lines that tell how the work goes.
+        verbose: Debug messages on standard error, and more detail in results.
     """
 
     json: bool = False
@@ -48,6 +50,12 @@ def say(line: str) -> None:
     """Print one line of the result, unless the result is JSON."""
     if not mode.json:
         _write(sys.stdout, escape_text(line) + "\n")
+
+
+def say_fields(line: str) -> None:
+    """Print one line of the result whose fields are parted by tabs."""
+    if not mode.json:
+        _write(sys.stdout, "\t".join(map(escape_text, line.split("\t"))) + "\n")
 
 
 def say_unless_quiet(line: str) -> None:
@@ -103,12 +111,19 @@ class LogHandler(logging.Handler):
             self.handleError(record)
 
 
-def start_logging() -> None:
-    """Send log records to standard error: warnings, or everything where `Mode.verbose` is set."""
-    logger = logging.getLogger("bootc_orch")
-    logger.handlers[:] = [LogHandler()]
-    logger.propagate = False
-    logger.setLevel(logging.DEBUG if mode.verbose else logging.WARNING)
+def start_logging(level: int | None = None) -> None:
+    """Send the log records of both programs to standard error.
+
+    Args:
+        level: From which on; without it warnings, or everything where `Mode.verbose` is set.
+    """
+    if level is None:
+        level = logging.DEBUG if mode.verbose else logging.WARNING
+    for name in OURS:
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [LogHandler()]
+        logger.propagate = False
+        logger.setLevel(level)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -10,16 +10,17 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from bootc_orch.cli.terminal import output
-from bootc_orch.errors import NothingToDo
-from orch_frame.errors import InternalError, OrchError, UsageError
+from orch_frame import output
+from orch_frame.errors import InternalError, NothingToDo, OrchError, UsageError
 from orch_frame.os_errors import from_os_error
 from orch_frame.redaction import redact
+from orch_frame.several import SeveralError
 from orch_frame.signals import Interrupted
 from orch_frame.text import escape_text
 
@@ -93,7 +94,7 @@ def report(error: BaseException, *, partial: Mapping[str, Any] | None = None) ->
         output.complain(render(problem))
     if output.mode.json:
         with suppress(OSError):
-            output.say_document({**(partial or {}), "error": to_json(problem, status=status)})
+            output.say_document({**(partial or {}), **_failure(problem, status=status)})
     return status
 
 
@@ -101,7 +102,7 @@ def as_orch_error(error: BaseException) -> OrchError:
     """Return the error that stands for *error*, whatever that is."""
     if isinstance(error, ParserError):
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "bootc-orch"
+        command = context.command_path if context else Path(sys.argv[0]).name
         return UsageError(_parser_message(error), hint=f"See {command} --help.")
     match error:
         case OrchError():
@@ -140,6 +141,14 @@ def to_json(error: OrchError, *, status: int) -> dict[str, Any]:
         "hint": error.hint,
         "exit": status,
     }
+
+
+def _failure(error: OrchError, *, status: int) -> dict[str, Any]:
+    """Return the part of a document that tells a failure; of several also each one."""
+    failure = {"error": to_json(error, status=status)}
+    if not isinstance(error, SeveralError):
+        return failure
+    return {**failure, "errors": [to_json(one, status=one.exit_code) for one in error.errors]}
 
 
 def _signal_of(error: KeyboardInterrupt) -> signal.Signals:
