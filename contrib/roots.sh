@@ -1,4 +1,4 @@
-# Sourced by forky-root and fresh-root: makes Debian roots and enters them.
+# Sourced by debian-root and fresh-root: makes Debian roots and enters them.
 # shellcheck shell=bash
 
 # shellcheck disable=SC2034 # for those who source this
