@@ -9,6 +9,8 @@ from bootc_orch.model.strict_json import MAX_DEPTH, canonical, check_names, load
 from orch_frame.errors import InvalidImageError, LimitError
 
 LIMIT = 1000
+# What is shorter tells more about the clock than about the reader.
+CLOCK_SECONDS = 0.001
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.text(),
     lambda values: st.lists(values) | st.dictionaries(st.text(), values),
@@ -67,18 +69,27 @@ def test_a_surrogate_pair_is_text():
 
 
 @pytest.mark.parametrize(
-    "data",
+    "hostile",
     [
-        pytest.param(b"[" * 4_000_000, id="M17-brackets"),
-        pytest.param(b'"\\"' * 1_300_000, id="strings-that-do-not-end"),
-        pytest.param(b'{"a":"' + b"\\" * 4_000_000, id="backslashes"),
+        pytest.param(lambda size: b"[" * size, id="M17-brackets"),
+        pytest.param(lambda size: b'"\\"' * (size // 3), id="strings-that-do-not-end"),
+        pytest.param(lambda size: b'{"a":"' + b"\\" * size, id="backslashes"),
     ],
 )
-def test_hostile_documents_are_refused_in_linear_time(data):
-    start = time.process_time()
-    with pytest.raises(InvalidImageError):
-        loads(data, what="the manifest", limit=2**23)
-    assert time.process_time() - start < 2
+def test_hostile_documents_are_refused_in_linear_time(hostile):
+    def seconds(size):
+        data = hostile(size)
+        tries = []
+        for _ in range(3):
+            # Of this process alone, and the best of three: other load on the machine counts little.
+            start = time.process_time()
+            with pytest.raises(InvalidImageError):
+                loads(data, what="the manifest", limit=2**23)
+            tries.append(time.process_time() - start)
+        return max(min(tries), CLOCK_SECONDS)
+
+    # Eight times as much takes 8 times as long, and 64 times where time grows with the square.
+    assert seconds(1_600_000) < 24 * seconds(200_000)
 
 
 @given(VALUES)
