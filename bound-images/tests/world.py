@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -22,6 +23,9 @@ from pathlib import Path
 USER = "somebody"
 PASSWORD = "canary-Pa55:word"
 PASSWORD_HASH = "$2y$05$X49QWvmXVZFo3THIg.otEebCgzhv8tmHV20IzrX9bjE01gG.21n9W"
+# Below those that the kernel gives to whoever asks for any.
+FIRST_PORT = 20000 + 500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = itertools.cycle(range(FIRST_PORT, FIRST_PORT + 500))
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -409,9 +413,17 @@ def make_certificates(path):
 
 
 def free_port():
+    """Return a port that nobody has, nor gets by chance: each worker has a range of its own."""
+    return next(port for port in PORTS if is_free(port))
+
+
+def is_free(port):
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_for_port(port):

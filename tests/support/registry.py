@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -19,6 +21,9 @@ PASSWORD = "correct-horse-battery"
 # bcrypt of PASSWORD, the only hash that the registry takes.
 PASSWORD_HASH = "$2b$05$abcdefghijklmnopqrstuuSnF5tLPqPFqc0z9CY0HcSLFbSRlL67u"
 START_SECONDS = 20
+# Below those that the kernel gives to whoever asks for any.
+_FIRST_PORT = 20000 + 500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = itertools.cycle(range(_FIRST_PORT, _FIRST_PORT + 500))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +180,17 @@ def _make_certificate(subject: str, certificate: Path, key: Path, *options: str)
 
 
 def _free_port() -> int:
+    """Return a port that nobody has, nor gets by chance: each worker has a range of its own."""
+    return next(port for port in _PORTS if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
