@@ -7,12 +7,20 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.host import MakeOs, make_os
 from support.images import TEST_IMAGES_VARIABLE, debian_layout, layout_of
 from support.ostree import init_repo
 from support.registry import Registry, running_registry
+
+# How long an example takes tells of the machine; what fails is printed so that it can be repeated.
+settings.register_profile(
+    "tests", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,6 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Spread the tests by `support.scheduling`."""
+    from support.scheduling import KillsApart
+
+    return KillsApart(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

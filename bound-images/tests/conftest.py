@@ -7,19 +7,29 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).resolve().parent
 for directory in (HERE, HERE.parent):
     if str(directory) not in sys.path:
         sys.path.insert(0, str(directory))
 
+# How long an example takes tells of the machine; what fails is printed so that it can be repeated.
+settings.register_profile(
+    "tests", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
+
 NEEDED = ("podman", "skopeo", "docker-registry", "unshare")
 
 
 def pytest_configure(config):
-    # A shell that runs the tests in the background has them ignore the interrupts they send.
+    # A shell that runs the tests in the background, or nohup, has them ignore what they send.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items):
