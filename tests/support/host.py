@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -184,7 +185,7 @@ class System:
 _OWN = ("boot", "etc", "ostree", "proc", "run", "sysroot", "var")
 _ENTER = """
 set -e
-root=$1 deployment=$2 sysroot=$3 run=$4 temporary=$5; shift 5
+root=$1 deployment=$2 sysroot=$3 run=$4; shift 4
 mount --bind "$deployment" "$root"
 mount --bind "$sysroot" "$root/sysroot"
 mount --bind "$sysroot/boot" "$root/boot"
@@ -192,8 +193,10 @@ mount --bind "$run" "$root/run"
 mount --bind "$(realpath "$deployment/../../var")" "$root/var"
 mount --rbind /proc "$root/proc"
 for directory in $SHARED; do mount --rbind "/$directory" "$root/$directory"; done
-mkdir -p "$root$temporary"
-mount --rbind "$temporary" "$root$temporary"
+for directory in $SEEN; do
+    mkdir -p "$root$directory"
+    mount --rbind "$directory" "$root$directory"
+done
 exec chroot "$root" "$@"
 """
 
@@ -298,17 +301,26 @@ class Machine:
         """What to put before a command line for it to run there."""
         shared = (name for name in _top_level() if not Path("/", name).is_symlink())
         return (
-            "env", f"SHARED={' '.join(shared)}", f"PATH={self.place}/bin:{os.environ['PATH']}",
+            "env", f"SHARED={' '.join(shared)}", f"SEEN={' '.join(_seen())}",
+            f"PATH={self.place}/bin:{os.environ['PATH']}",
             "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--propagation", "private",
             "sh", "-c", _ENTER, "sh",
             self.place / "root", self.booted, self.system.path, self.run_directory,
-            tempfile.gettempdir(),
         )  # fmt: skip
 
 
 def _top_level() -> list[str]:
     """The directories of the test machine's root, and links to some, that machines share."""
     return [path.name for path in Path("/").iterdir() if path.is_dir() and path.name not in _OWN]
+
+
+def _seen() -> list[str]:
+    """Where temporary files are and, if in what machines have of their own, the program."""
+    program = (str(Path(__file__).parents[2]), sys.prefix)
+    return [
+        tempfile.gettempdir(),
+        *(path for path in program if Path(path).parts[1] in _OWN),
+    ]
 
 
 def _version(entry: str) -> int:
