@@ -35,9 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Spread the tests by `support.scheduling`."""
-    from support.scheduling import KillsApart
+    from support.scheduling import Groups
 
-    return KillsApart(config, log)
+    return Groups(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
