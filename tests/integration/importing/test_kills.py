@@ -201,7 +201,7 @@ FAILURES = [
 ]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("error", "calls", "status"), FAILURES)
 def test_a_failing_system_call_is_reported_and_the_next_run_converges(
     error: str, calls: list[str], status: int, small: Subject, tmp_path: Path
