@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 from support.handmade import HandmadeRepo
 
 from bootc_orch.model.gvariant import Variant
+from bootc_orch.tools.ostree.files import RefScan, write_atomically
 from bootc_orch.tools.ostree.objects import Objects, Reach, RepoMode
-from orch_frame.errors import NotFoundError, StoreDamagedError
+from orch_frame.errors import NotFoundError, StorageIOError, StoreDamagedError
 
 REF = "ostree/container/image/a"
 GARBAGE = [
@@ -157,3 +159,82 @@ def test_a_damaged_configuration_is_named_d23(made, text):
     (made.path / "config").write_text(text, encoding="latin-1")
     with pytest.raises(StoreDamagedError, match="configuration of repository"):
         _ = made.repo.mode
+
+
+@pytest.mark.parametrize("mode", ["bare", "bare-user", "archive"])
+def test_the_size_of_content_is_that_of_the_file_and_nothing_for_a_link(tmp_path, mode):
+    made = HandmadeRepo(tmp_path / "repo", mode)
+    assert made.repo.content_size(made.file(b"x" * 70000)) == 70000
+    assert made.repo.content_size(made.file(b"")) == 0
+    assert made.repo.content_size(made.link("somewhere/else")) == 0
+    with pytest.raises(StoreDamagedError, match="is missing or of a wrong type"):
+        made.repo.content_size("0" * 64)
+
+
+def test_stored_objects_are_named_with_their_length_and_files_beside_are_not(made):
+    commit = made.commit({"a": b"12345"})
+    (made.path / "objects/note").write_text("no directory")
+    stored = dict(made.repo.stored())
+    assert stored[f"{made.file(b'12345')}.file"] == 5
+    assert stored[f"{commit}.commit"] == made.object(f"{commit}.commit").stat().st_size
+    assert len(stored) == 4  # with a directory and its attributes
+
+
+def test_what_the_disk_does_not_give_is_no_damage(made, monkeypatch):
+    commit = made.commit({"a": b"1"})
+
+    def refuse(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(StorageIOError, match="cannot be read: Input/output error"):
+        made.repo.commit(commit)
+
+
+def test_a_directory_in_the_place_of_an_object_is_damage(made):
+    (made.path / "objects/00" / f"{'0' * 62}.commit").mkdir()
+    with pytest.raises(StoreDamagedError, match="is missing or of a wrong type"):
+        made.repo.commit("0" * 64)
+
+
+def test_a_ref_that_goes_while_they_are_listed_is_none(made, monkeypatch):
+    made.ref("a", "0" * 64)
+    doomed = made.ref("b", "0" * 64)
+    real = Path.stat
+
+    def raced(path, **options):
+        if path == doomed:
+            doomed.unlink(missing_ok=True)
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", raced)
+    assert made.repo.scan_refs() == RefScan({"a": "0" * 64}, {})
+
+
+def test_a_ref_that_is_damaged_is_as_good_as_none_to_who_sets_it_anew(made):
+    made.ref("good", "0" * 64)
+    made.ref("bad", "garbage")
+    found = [made.repo.rev_parse_intact(ref) for ref in ("good", "bad", "none")]
+    assert found == ["0" * 64, None, None]
+
+
+def test_files_are_replaced_where_nameless_ones_cannot_be(made, monkeypatch):
+    """As on some network file systems."""
+    real = os.open
+
+    def opened(path, flags, *rest, **options):
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return real(path, flags, *rest, **options)
+
+    monkeypatch.setattr(os, "open", opened)
+    for data in (b"old", b"new"):
+        write_atomically(made.path / "file", data, made.path / "tmp")
+        assert (made.path / "file").read_bytes() == data
+    assert oct((made.path / "file").stat().st_mode) == "0o100644"
+    assert list((made.path / "tmp").iterdir()) == []
+
+
+def test_another_failure_to_make_a_file_is_not_hidden(made):
+    with pytest.raises(NotADirectoryError):
+        write_atomically(made.path / "file", b"x", made.path / "config")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
-from support.handmade import HandmadeRepo, digest_named, image_metadata
+from support.handmade import HandmadeRepo, digest_named, ends_at, image_metadata
 
 from bootc_orch.model.gvariant import Variant
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
 from bootc_orch.model.image.reference import ImageReference
-from bootc_orch.model.image.refs import image_ref
+from bootc_orch.model.image.refs import blob_ref, image_ref
 from bootc_orch.ops.stored import notes, store
 from orch_frame.errors import StoreDamagedError, UsageError
 
@@ -155,3 +158,90 @@ def test_names_that_would_be_file_and_directory_at_once_are_refused(made, stored
         store.refuse_collision(made.repo, ImageReference.parse(new))
     assert stored in caught.value.summary
     store.refuse_collision(made.repo, ImageReference.parse(stored))
+
+
+def test_an_image_counts_each_layer_once_and_says_when_it_was_made(made):
+    made.image(image_ref(IMAGE), ["one", "two", "one"])
+    state = store.image_state(made.repo, IMAGE)
+    assert (state.size, state.created) == (200, 1735787045)  # 2025-01-02T03:04:05Z
+
+
+@pytest.mark.parametrize("created", ["yesterday", None])
+def test_an_image_may_say_nothing_of_when_it_was_made(made, created):
+    config = json.loads(image_metadata(["one"])["ostree.container.image-config"])
+    config["created"] = created
+    changed = {"ostree.container.image-config": json.dumps(config)}
+    made.image(image_ref(IMAGE), ["one"], **changed)
+    assert store.image_state(made.repo, IMAGE).created is None
+
+
+def test_an_image_without_layers_has_no_base(made):
+    made.image(image_ref(IMAGE), [])
+    state = store.image_state(made.repo, IMAGE)
+    assert (state.base_commit, state.size, state.layers) == (None, 0, None)
+
+
+def test_layers_of_an_encapsulated_commit_are_told_apart(made):
+    made.image(image_ref(IMAGE), ["base", "chunk", "top"], labels=ends_at("chunk"))
+    layers = store.image_state(made.repo, IMAGE).layers
+    assert [layer.kind for layer in layers] == ["commit", "chunk", "derived"]
+
+
+def test_where_every_image_is_intact_there_is_nothing_to_refuse(made):
+    made.image(image_ref(IMAGE), ["one"])
+    listing = store.list_images(made.repo)
+    listing.require_intact()
+    assert [reference for reference, _ in listing.images] == [IMAGE]
+
+
+def test_the_name_of_a_layer_ref_is_its_digest(made):
+    assert store.digest_of(blob_ref(digest_named("one"))) == digest_named("one")
+    with pytest.raises(StoreDamagedError, match=r"The name of ref .* is no digest"):
+        store.digest_of("ostree/container/blob/nonsense")
+    with pytest.raises(StoreDamagedError, match=r"The name of ref .* is no image"):
+        store.reference_of("ostree/container/image/nonsense")
+
+
+@pytest.mark.parametrize("key", [store.CACHED_DIGEST_KEY, store.CACHED_MANIFEST_KEY])
+def test_a_cached_update_that_cannot_be_read_is_damage(made, key):
+    commit = made.image(image_ref(IMAGE), ["one"])
+    notes.write_cached_update(made.repo, commit, update())
+    metadata = made.repo.detached_metadata(commit)
+    made.repo.write_detached_metadata(commit, {**metadata, key: Variant.string("nonsense")})
+    with pytest.raises(StoreDamagedError) as caught:
+        store.commit_state(made.repo, commit)
+    assert caught.value.summary == f"What commit {commit} records of its image cannot be read."
+    assert caught.value.details
+
+
+def test_a_cached_update_of_an_old_program_may_have_no_config(made):
+    commit = made.image(image_ref(IMAGE), ["one"])
+    notes.write_cached_update(made.repo, commit, update())
+    metadata = made.repo.detached_metadata(commit)
+    metadata[store.CACHED_CONFIG_KEY] = Variant.string("null")
+    made.repo.write_detached_metadata(commit, metadata)
+    cached = store.commit_state(made.repo, commit).cached_update
+    assert cached == replace(update(), config=ImageConfig.empty())
+
+
+@pytest.mark.parametrize("line", ["nonsense", "sha256:1 sha256:2"])
+def test_a_record_of_verified_layers_that_cannot_be_read_is_damage(made, line):
+    commit = made.image(image_ref(IMAGE), ["one"])
+    made.repo.write_detached_metadata(commit, {notes.VERIFIED_KEY: Variant.string(line)})
+    with pytest.raises(StoreDamagedError) as caught:
+        notes.verified_layers(made.repo, [commit])
+    assert caught.value.summary == f"The record of verified layers of commit {commit} is damaged."
+
+
+def test_verified_layers_are_noted_in_order_beside_what_there_is():
+    first, second = sorted([digest_named("one"), digest_named("two")])
+    other = {"note": Variant.string("kept")}
+    noted = notes.with_verified(other, {second: digest_named("b"), first: digest_named("a")})
+    lines = f"{first} {digest_named('a')}\n{second} {digest_named('b')}"
+    assert noted == {**other, notes.VERIFIED_KEY: Variant.string(lines)}
+
+
+def test_a_name_beside_another_does_not_collide(made):
+    made.image(image_ref(ImageReference.parse("docker://q/a/b")), ["one"])
+    for name in ("docker://q/a/bc", "docker://q/a/c", "docker://q/ab"):
+        store.refuse_collision(made.repo, ImageReference.parse(name))
