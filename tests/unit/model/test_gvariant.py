@@ -15,6 +15,7 @@ from bootc_orch.model.gvariant import (
     archive_header,
     content_header,
     decode_dict,
+    decode_strings,
     decode_xattrs,
     encode_dict,
     encode_dirtree,
@@ -179,3 +180,28 @@ def test_a_chunk_is_known_by_the_bytes_of_its_directory(count):
     if count:
         other = [(bytes(64).hex().encode()[:64], sums[0]), *chunk[1:]]
         assert not is_chunk_dirtree(encode_dirtree(other, ()))
+
+
+def test_one_other_byte_makes_a_chunk_of_none():
+    sums = [bytes([number]) * 32 for number in range(2)]
+    data = encode_dirtree([(checksum.hex().encode(), checksum) for checksum in sums], ())
+    assert is_chunk_dirtree(data)
+    for position, byte in enumerate(data):
+        changed = data[:position] + bytes([byte ^ 1]) + data[position + 1 :]
+        assert not is_chunk_dirtree(changed), position
+
+
+@pytest.mark.parametrize("end", [24, 26, 255])
+def test_an_archive_header_whose_target_ends_outside_of_it_is_refused(end):
+    header = archive_header(size=5, uid=1, gid=2, mode=0o100644, xattrs=b"", target=b"")[8:]
+    assert (header[-1], len(header)) == (25, 26)
+    with pytest.raises(InvalidImageError, match="has an offset outside of it"):
+        FileHeader.decode_archive(header[:-1] + bytes([end]))
+
+
+def test_a_table_of_offsets_has_whole_entries():
+    """Two-byte offsets: the table of this array is three bytes long."""
+    names = b"a\0" * 150
+    table = len(names).to_bytes(2, "little")
+    with pytest.raises(InvalidImageError, match="offset table of a wrong size"):
+        decode_strings(names + b"\0" + table)

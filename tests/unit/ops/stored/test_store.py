@@ -110,9 +110,9 @@ def test_a_cached_update_is_kept_beside_other_detached_metadata(made):
     notes.write_cached_update(made.repo, commit, update())
     assert store.commit_state(made.repo, commit).cached_update == update()
     assert made.repo.detached_metadata(commit)["ostree.gpgsigs"] == signature["ostree.gpgsigs"]
-    assert notes.clear_cached_update(made.repo, commit)
+    assert notes.clear_cached_update(made.repo, commit) is True
     assert made.repo.detached_metadata(commit) == signature
-    assert not notes.clear_cached_update(made.repo, commit)
+    assert notes.clear_cached_update(made.repo, commit) is False
 
 
 def test_the_keys_of_a_cached_update_are_bootcs(made):
