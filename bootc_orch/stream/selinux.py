@@ -11,6 +11,7 @@ import os
 import threading
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 from orch_frame.errors import InvalidImageError, ToolError
 
@@ -29,7 +30,7 @@ class _Option(ctypes.Structure):
 
 
 class Labeler:
-    """The labels of one policy.
+    """The labels of one policy; a context that releases it.
 
     Args:
         contexts: The policy's file ``file_contexts``; its siblings with longer names belong to it.
@@ -49,6 +50,14 @@ class Labeler:
             reason = os.strerror(ctypes.get_errno())
             raise InvalidImageError(f"The SELinux policy of the image cannot be read: {reason}.")
         self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """It is open already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Release the policy."""
+        self._library.selabel_close(self._handle)
 
     def label(self, path: bytes, mode: int) -> bytes | None:
         """Return the label of *path* with its trailing NUL, or None where the policy has none.
@@ -75,10 +84,6 @@ class Labeler:
         raise InvalidImageError(
             f"The SELinux policy of the image cannot label {path!r}: {os.strerror(code)}."
         )
-
-    def close(self) -> None:
-        """Release the policy."""
-        self._library.selabel_close(self._handle)
 
 
 @cache

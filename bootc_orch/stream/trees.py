@@ -14,7 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bootc_orch.model.gvariant import Dirmeta, Dirtree, Xattrs, encode_dirtree, encode_xattrs
+from bootc_orch.model.gvariant import (
+    Commit,
+    Dirmeta,
+    Dirtree,
+    Xattrs,
+    encode_dirtree,
+    encode_xattrs,
+)
 from bootc_orch.stream.object_format import Attributes
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.selinux import XATTR_NAME, Labeler
@@ -92,6 +99,11 @@ class Trees:
     def load_meta(self, meta: bytes) -> Dirmeta:
         """Return the attributes that the dirmeta *meta* has."""
         return Dirmeta.decode(self.store.metadata(meta.hex(), "dirmeta"))
+
+    def commit_root(self, commit: str) -> Directory:
+        """Return the root directory of *commit*."""
+        data = Commit.decode(self.store.metadata(commit, "commit"))
+        return Directory(bytes.fromhex(data.tree), bytes.fromhex(data.meta))
 
     def find_file(self, root: bytes, path: str) -> str | None:
         """Return the checksum of the file at *path* below the dirtree *root*, or None."""

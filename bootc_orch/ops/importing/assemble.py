@@ -8,17 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bootc_orch.model.digest import Digest
-from bootc_orch.model.gvariant import Commit, Variant, encode_dict
+from bootc_orch.model.gvariant import Commit, Variant
 from bootc_orch.model.image.layout import LayerKind
 from bootc_orch.model.image.manifest import image_timestamp
-from bootc_orch.model.image.reference import ImageReference
-from bootc_orch.model.image.refs import blob_ref, image_ref
 from bootc_orch.ops.importing.layer import ImportedLayer
 from bootc_orch.ops.importing.merge import LayerTree, Merged, merge
-from bootc_orch.ops.importing.publish import Publication
-from bootc_orch.ops.importing.pull_plan import LayerAction, OpenedImage, PullPlan
+from bootc_orch.ops.importing.pull_plan import OpenedImage, PullPlan
 from bootc_orch.ops.importing.staging import Staging
-from bootc_orch.ops.stored.notes import verified_layers, with_verified
 from bootc_orch.ops.stored.store import (
     CONFIG_KEY,
     DIGEST_KEY,
@@ -27,7 +23,6 @@ from bootc_orch.ops.stored.store import (
 )
 from bootc_orch.stream.layer_report import LayerReport, summarize_filtered
 from bootc_orch.stream.trees import Directory, Trees
-from bootc_orch.tools.ostree.repo import Repo
 
 logger = logging.getLogger(__name__)
 
@@ -42,51 +37,49 @@ class FlatImage:
         image: What the source said of it.
         merged: The merged tree.
         layers: The commit of each layer, by digest, as the final SELinux policy labels it.
+        trees: The trees that the merge made.
     """
 
     image: OpenedImage
     merged: Merged
     layers: Mapping[Digest, str]
+    trees: Trees
 
 
 def merge_layers(
-    plan: PullPlan,
-    imported: Mapping[Digest, ImportedLayer],
-    trees: Trees,
-    staging: Staging,
-    repo: Repo,
+    plan: PullPlan, imported: Mapping[Digest, ImportedLayer], staging: Staging
 ) -> FlatImage:
     """Overlay the layers, and write those again whose labels the merged policy changes.
 
     Args:
         plan: The image and the commits of the layers that were there.
         imported: The layers that were fetched.
-        trees: Where new directories go.
-        staging: Where all is prepared.
-        repo: The destination, which remembers which trees a policy leaves as they are.
+        staging: Where all is prepared, new directories too; its destination remembers which trees
+            a policy leaves as they are.
 
     Raises:
         InvalidImageError: a whiteout or the SELinux policy is malformed.
         ToolError: the image has a SELinux policy and libselinux is missing.
     """
+    trees = Trees(staging.store)
     commits = _commits(plan, imported)
     base = None
     derived = []
     for layer in plan.image.layers:
         digest = layer.descriptor.digest
         if layer.kind is LayerKind.COMMIT:
-            base = _root(trees, commits[digest])
+            base = trees.commit_root(commits[digest])
         elif layer.kind is LayerKind.DERIVED:
             derived.append(digest)
     layers = [_layer_tree(trees, commits[digest], imported.get(digest)) for digest in derived]
-    merged = merge(trees, base, layers, repo=repo.path, work=staging.path)
+    merged = merge(trees, base, layers, repo=staging.destination.path, work=staging.path)
     for digest, before, after in zip(derived, layers, merged.layers, strict=True):
         if before.root != after:
-            commits[digest] = _relabelled(trees, commits[digest], after)
-    return FlatImage(plan.image, merged, commits)
+            commits[digest] = _relabel_commit(trees, commits[digest], after)
+    return FlatImage(plan.image, merged, commits, trees)
 
 
-def commit_image(flat: FlatImage, importer: str, trees: Trees) -> str:
+def commit_image(flat: FlatImage, importer: str) -> str:
     """Write the merge commit and return its checksum.
 
     It is written by hand because a manifest may be longer than the longest argument of a program.
@@ -94,7 +87,6 @@ def commit_image(flat: FlatImage, importer: str, trees: Trees) -> str:
     Args:
         flat: The merged image.
         importer: What it records as its importer.
-        trees: Where it goes.
 
     Raises:
         InvalidImageError: the image's date is impossible.
@@ -115,43 +107,7 @@ def commit_image(flat: FlatImage, importer: str, trees: Trees) -> str:
         tree=flat.merged.root.tree.hex(),
         meta=flat.merged.root.meta.hex(),
     )
-    return trees.store.add_metadata(commit.encode(), "commit")
-
-
-def prepare_publication(
-    plan: PullPlan,
-    flat: FlatImage,
-    commit: str,
-    *,
-    name: ImageReference | None,
-    staging: Staging,
-    repo: Repo,
-) -> Publication:
-    """Say which refs are to be set, and stage what is noted beside the merge commit.
-
-    Args:
-        plan: What was planned.
-        flat: The merged image.
-        commit: Its merge commit.
-        name: The reference under which it is stored; None for none.
-        staging: Where the note goes.
-        repo: The destination; what it has noted beside the commit already is kept.
-    """
-    verified = {**verified_layers(repo, [commit]), **_verified(plan)}
-    notes = with_verified(repo.detached_metadata(commit), verified)
-    staging.write_detached(commit, encode_dict(notes.items()))
-    present = {
-        entry.layer.descriptor.digest: entry.commit for entry in plan.chosen(LayerAction.PRESENT)
-    }
-    layers = {blob_ref(digest): layer for digest, layer in flat.layers.items()}
-    new = {
-        blob_ref(digest): layer
-        for digest, layer in flat.layers.items()
-        if present.get(digest) != layer
-    }
-    return Publication(
-        new_layers=new, layers=layers, image_ref=image_ref(name) if name else None, commit=commit
-    )
+    return flat.trees.store.add_metadata(commit.encode(), "commit")
 
 
 def describe(imported: Mapping[Digest, ImportedLayer], flat: FlatImage) -> tuple[str, ...]:
@@ -189,28 +145,14 @@ def _commits(plan: PullPlan, imported: Mapping[Digest, ImportedLayer]) -> dict[D
     return commits
 
 
-def _verified(plan: PullPlan) -> dict[Digest, Digest]:
-    """Return the diff_ids that are known to be right: computed now, or when first pulled."""
-    return {
-        entry.layer.descriptor.digest: entry.layer.diff_id
-        for entry in plan.layers
-        if entry.action is not LayerAction.PRESENT or entry.layer.descriptor.digest in plan.verified
-    }
-
-
-def _root(trees: Trees, commit: str) -> Directory:
-    data = Commit.decode(trees.store.metadata(commit, "commit"))
-    return Directory(bytes.fromhex(data.tree), bytes.fromhex(data.meta))
-
-
 def _layer_tree(trees: Trees, commit: str, layer: ImportedLayer | None) -> LayerTree:
-    root = _root(trees, commit)
+    root = trees.commit_root(commit)
     if layer is None or layer.report is None:
         return LayerTree(root)
     return LayerTree(root, layer.policy, frozenset(layer.report.directories))
 
 
-def _relabelled(trees: Trees, commit: str, root: Directory) -> str:
+def _relabel_commit(trees: Trees, commit: str, root: Directory) -> str:
     """Write a layer's commit again with other labels, and nothing else changed."""
     old = Commit.decode(trees.store.metadata(commit, "commit"))
     new = replace(old, tree=root.tree.hex(), meta=root.meta.hex(), parent=None)

@@ -7,28 +7,24 @@ derived layers depend on the base commit that they make up.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.layout import LayerKind, PlannedLayer
-from bootc_orch.model.image.reference import ImageReference
+from bootc_orch.model.image.reference import ImageReference, Transport
 from bootc_orch.model.image.refs import blob_ref
-from bootc_orch.ops.importing.layer import (
-    BaseTree,
-    Cancelled,
-    ImportedLayer,
-    VerifyCommit,
-    import_layer,
-    located,
-)
-from bootc_orch.ops.importing.source import Source, retrying
+from bootc_orch.ops.importing.base import BaseArrival, read_rules
+from bootc_orch.ops.importing.crew import Crew
+from bootc_orch.ops.importing.layer import ImportedLayer, LayerImporter, locate_in_layer
+from bootc_orch.ops.importing.pull_plan import LayerAction, PullPlan, PullRequest
+from bootc_orch.ops.importing.signature import RemoteVerifier
+from bootc_orch.ops.importing.source import Blob, Source, retrying
 from bootc_orch.ops.importing.staging import Staging
-from bootc_orch.ops.stored.progress import Progress
 from bootc_orch.stream.layer_stream import LayerStream
-from bootc_orch.tools.proxy.options import ProxyOptions
+from bootc_orch.stream.trees import Trees
 from orch_frame.errors import OrchError, SpaceError, TransientError
 
 JOBS_MIN = 2
@@ -39,73 +35,53 @@ RESERVE_BYTES = 32 * 1024 * 1024
 SPACE_CHECK_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class FetchOptions:
-    """How layers are fetched.
-
-    Attributes:
-        proxy: How to reach the image.
-        jobs: How many layers at a time; None for as many as there are processors, within limits.
-        retries: How often a failure that may pass is tried again.
-        retry_delay: Seconds before the first retry.
-        importer: What commits of derived layers record as their importer.
-        allow_ima: Whether files may bring IMA signatures.
-    """
-
-    proxy: ProxyOptions
-    jobs: int | None
-    retries: int
-    retry_delay: float
-    importer: str
-    allow_ima: bool
-
-
 def default_jobs() -> int:
     """Return how many layers are fetched at a time if nothing is said."""
     return min(JOBS_MAX, max(JOBS_MIN, len(os.sched_getaffinity(0))))
 
 
 def fetch_layers(
-    layers: Sequence[PlannedLayer],
+    request: PullRequest,
+    plan: PullPlan,
     source: Source,
     staging: Staging,
-    base: BaseTree,
-    options: FetchOptions,
-    progress: Progress,
-    *,
-    pinned: ImageReference,
-    verify_commit: VerifyCommit | None = None,
+    verifier: RemoteVerifier | None = None,
 ) -> dict[Digest, ImportedLayer]:
-    """Bring *layers* into the staging repository, each under its ref there.
+    """Bring the layers that are missing into the staging repository, each under its ref there.
 
     Args:
-        layers: The layers to fetch, no digest twice.
-        source: The open image; the first worker uses its proxy.
+        request: How to fetch; its progress is told of every layer.
+        plan: Which layers to fetch.
+        source: The open image; the first worker uses its proxy, which ends with the last layer.
         staging: Where they go.
-        base: The base commit; told of the ostree layers as they arrive.
-        options: How to fetch.
-        progress: Told of every layer.
-        pinned: The same image, by digest where it can be; other workers open this.
-        verify_commit: Checks the base commit before it is written.
+        verifier: Who must vouch for the base commit, if anyone must.
 
     Returns:
         The layers by digest.
 
     Raises:
+        SpaceError: they do not fit.
         OrchError: a layer could not be had; those that were finished stay in the staging.
     """
-    ordered = sorted(layers, key=lambda layer: (layer.kind is LayerKind.DERIVED, layer.index))
-    crew = _Crew(
-        pending=ordered[::-1],
-        pinned=pinned,
-        staging=staging,
-        base=base,
-        options=options,
-        progress=progress,
-        verify_commit=verify_commit,
+    request.progress.planned(plan.transfer)
+    require_space(request.repo.path, plan.transfer.needed_bytes)
+    if verifier is not None:
+        verifier.verify_plan(plan)
+    trees = Trees(staging.store)
+    read = partial(
+        read_rules, trees, var_content=request.options.var_content, directory=staging.path
     )
-    crew.work(source, _workers(layers, options.jobs))
-    return crew.imported
+    with BaseArrival(plan, trees, read) as base:
+        importer = LayerImporter(
+            trees,
+            base,
+            request.options.importer_version,
+            partial(verifier.verify, work=staging.path) if verifier else None,
+            allow_ima=request.options.allow_ima,
+        )
+        fetched = _Fetch(request, plan, staging, importer).run(source)
+    source.reset()
+    return fetched
 
 
 def require_space(path: Path, needed: int) -> None:
@@ -132,144 +108,102 @@ def _workers(layers: Sequence[PlannedLayer], jobs: int | None) -> int:
     return min(jobs or default_jobs(), len(layers))
 
 
-@dataclass(slots=True)
-class _Crew:
-    """The workers of one fetch and what they share."""
+def _pinned(image: ImageReference, digest: Digest) -> ImageReference:
+    """Return the reference that further proxies open: a tag may move meanwhile."""
+    if image.transport is not Transport.REGISTRY:
+        return image
+    return image.with_digest(digest).canonicalise()
 
-    pending: list[PlannedLayer]
-    pinned: ImageReference
-    staging: Staging
-    base: BaseTree
-    options: FetchOptions
-    progress: Progress
-    verify_commit: VerifyCommit | None
-    imported: dict[Digest, ImportedLayer] = field(default_factory=dict)
-    stopped: threading.Event = field(default_factory=threading.Event)
-    failure: BaseException | None = None
-    sources: list[Source] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def work(self, source: Source, workers: int) -> None:
+class _Fetch:
+    """The fetch of the layers that are missing, and what its workers share."""
+
+    def __init__(
+        self, request: PullRequest, plan: PullPlan, staging: Staging, importer: LayerImporter
+    ) -> None:
+        self._options = request.options
+        self._progress = request.progress
+        self._pinned = _pinned(request.image, plan.image.digest)
+        self._staging = staging
+        self._importer = importer
+        self._layers = sorted(
+            (entry.layer for entry in plan.chosen(LayerAction.FETCH)),
+            key=lambda layer: (layer.kind is LayerKind.DERIVED, layer.index),
+        )
+        self._crew = Crew(self._layers, self._wake)
+        self._sources: list[Source] = []
+        self._imported: dict[Digest, ImportedLayer] = {}
+
+    def run(self, source: Source) -> dict[Digest, ImportedLayer]:
         """Run the workers to their end, the first one with the proxy that is open already."""
-        self.sources.append(source)
-        threads = [
-            threading.Thread(target=self._worker, args=(None if index else source,), daemon=True)
-            for index in range(workers)
-        ]
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        finally:
-            self._stop()
-            for thread in threads:
-                if thread.is_alive():
-                    thread.join()
-        if self.failure is not None:
-            raise self.failure
+        self._sources.append(source)
+        others = _workers(self._layers, self._options.jobs) - 1
+        own = [partial(self._fetch_all, source)] if self._layers else []
+        self._crew.work([*own, *[self._fetch_with_own_source] * others])
+        return self._imported
 
-    def _fail(self, failure: BaseException) -> None:
-        """Make every other worker end soon; the first failure is the one that is told."""
-        with self.lock:
-            if self.failure is None:
-                self.failure = failure
-        self._stop()
-
-    def _stop(self) -> None:
-        self.stopped.set()
-        self.base.cancel()
-        for source in tuple(self.sources):
+    def _wake(self) -> None:
+        self._importer.base.cancel()
+        for source in tuple(self._sources):
             source.abort()
 
-    def _worker(self, source: Source | None) -> None:
-        try:
-            if source is not None:
-                self._fetch_all(source)
-                return
-            with Source(self.pinned, self.options.proxy) as own:
-                self.sources.append(own)
-                self._fetch_all(own)
-        except Cancelled:
-            pass
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-            self._fail(error)
+    def _fetch_with_own_source(self) -> None:
+        with Source(self._pinned, self._options.proxy) as own:
+            self._sources.append(own)
+            self._fetch_all(own)
 
     def _fetch_all(self, source: Source) -> None:
-        while (layer := self._take()) is not None:
+        while (layer := self._crew.take()) is not None:
+            retry = retrying(
+                self._options.retries,
+                self._options.retry_delay,
+                self._progress.warning,
+                what=f"Layer {layer.descriptor.digest}",
+                sleep=self._crew.sleep,
+            )
             try:
-                self._finish(layer, self._fetch(source, layer))
+                self._finish(layer, retry(self._fetch, source, layer))
             except OrchError as error:
-                raise located(error, str(source.image), layer) from error
+                raise locate_in_layer(error, str(source.image), layer) from error
 
-    def _take(self) -> PlannedLayer | None:
-        with self.lock:
-            if self.stopped.is_set() or not self.pending:
-                return None
-            return self.pending.pop()
+    def _fetch(self, source: Source, layer: PlannedLayer) -> ImportedLayer:
+        """Try once to have *layer*; what has failed in a way that may pass needs a new proxy."""
+        self._crew.require_going()
+        self._progress.layer_started(
+            layer.descriptor.digest, kind=layer.kind, size=layer.descriptor.size
+        )
+        try:
+            with source.blob(layer) as blob:
+                return self._importer.import_layer(self._stream(blob, layer), layer, blob.digest)
+        except TransientError as error:
+            self._crew.require_going(error)  # or its proxy was ended from here
+            source.reset()
+            raise
+
+    def _stream(self, blob: Blob, layer: PlannedLayer) -> LayerStream:
+        digest = layer.descriptor.digest
+
+        def read(count: int) -> bytes:
+            self._crew.require_going()
+            return blob.stream.read(count)
+
+        return LayerStream(
+            read,
+            blob.compression,
+            blob.size,
+            on_read=lambda count: self._progress.layer_advanced(digest, count),
+            on_output=_SpaceCheck(self._staging.path).account,
+        )
 
     def _finish(self, layer: PlannedLayer, imported: ImportedLayer) -> None:
         digest = layer.descriptor.digest
         if imported.commitmeta is not None:
-            self.staging.write_detached(imported.commit, imported.commitmeta)
-        self.staging.set_ref(blob_ref(digest), imported.commit)
-        with self.lock:
-            self.imported[digest] = imported
+            self._staging.write_detached(imported.commit, imported.commitmeta)
+        self._staging.set_ref(blob_ref(digest), imported.commit)
+        self._imported[digest] = imported
         if layer.kind is not LayerKind.DERIVED:
-            self.base.arrived(imported, layer.kind)
-        self.progress.layer_done(digest)
-
-    def _fetch(self, source: Source, layer: PlannedLayer) -> ImportedLayer:
-        def attempt() -> ImportedLayer:
-            if self.stopped.is_set():
-                raise Cancelled
-            try:
-                return self._import(source, layer)
-            except TransientError as error:
-                if self.stopped.is_set():  # its proxy was ended from here
-                    raise Cancelled from error
-                source.reset()
-                raise
-
-        retry = retrying(
-            self.options.retries,
-            self.options.retry_delay,
-            self.progress.warning,
-            what=f"Layer {layer.descriptor.digest}",
-            sleep=self._sleep,
-        )
-        return retry(attempt)
-
-    def _sleep(self, seconds: float) -> None:
-        self.stopped.wait(seconds)
-
-    def _import(self, source: Source, layer: PlannedLayer) -> ImportedLayer:
-        digest = layer.descriptor.digest
-        self.progress.layer_started(digest, kind=layer.kind, size=layer.descriptor.size)
-        space = _SpaceCheck(self.staging.path)
-        with source.blob(layer) as blob:
-
-            def read(count: int) -> bytes:
-                if self.stopped.is_set():
-                    raise Cancelled
-                return blob.stream.read(count)
-
-            stream = LayerStream(
-                read,
-                blob.compression,
-                blob.size,
-                on_read=lambda count: self.progress.layer_advanced(digest, count),
-                on_output=space.account,
-            )
-            return import_layer(
-                stream,
-                layer,
-                self.base,
-                blob=blob.digest,
-                importer=self.options.importer,
-                verify_commit=self.verify_commit,
-                allow_ima=self.options.allow_ima,
-            )
+            self._importer.base.note_layer(imported.commit, layer.kind)
+        self._progress.layer_done(digest)
 
 
 @dataclass(slots=True)

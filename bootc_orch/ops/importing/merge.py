@@ -8,6 +8,7 @@ the repository, so that an unchanged base is compared with its policy once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -70,15 +71,15 @@ def merge(
         ToolError: the image has a SELinux policy and libselinux is missing.
     """
     root, unchanged = _overlay(trees, base, layers)
-    labeler = load_labeler(trees, root.tree, work)
-    if labeler is not None:
-        labels = _Labels(trees, labeler, repo / _MEMORY)
-        base = base and labels.apply(LayerTree(base))
-        layers = [
-            LayerTree(labels.apply(layer), labeler.policy, layer.directories) for layer in layers
-        ]
-        root, _ = _overlay(trees, base, layers)
-        labeler.close()
+    with load_labeler(trees, root.tree, work) or nullcontext() as labeler:
+        if labeler is not None:
+            labels = _Labels(trees, labeler, repo / _MEMORY)
+            base = base and labels.apply(LayerTree(base))
+            layers = [
+                LayerTree(labels.apply(layer), labeler.policy, layer.directories)
+                for layer in layers
+            ]
+            root, _ = _overlay(trees, base, layers)
     for path in _EMPTY_LEFTOVERS:
         root = trees.without_file(root, path, _is_empty(trees))
     return Merged(root, tuple(layer.root for layer in layers), unchanged)

@@ -9,13 +9,17 @@ from bootc_orch.model.image.layout import classify
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
 from bootc_orch.model.image.policy import check_policy
 from bootc_orch.model.image.reference import OstreeImageReference, SignatureKind
-from bootc_orch.ops.importing.pull_plan import OpenedImage, PullOptions
+from bootc_orch.ops.importing.pull_plan import (
+    OpenedImage,
+    PullOptions,
+    PullRequest,
+    Unchanged,
+)
 from bootc_orch.ops.importing.source import Source, retrying
-from bootc_orch.ops.stored.progress import Progress
-from bootc_orch.ops.stored.store import ImageState
+from bootc_orch.ops.stored.store import ImageState, created_at, image_state
 from bootc_orch.tools.proxy.client import require_policy_enforcement
 from bootc_orch.tools.skopeo import policy_path
-from orch_frame.errors import InvalidImageError, OrchError
+from orch_frame.errors import InvalidImageError, NotFoundError, OrchError, StoreDamagedError
 
 BOOTABLE_LABELS = ("containers.bootc", "ostree.bootable")
 _GO_ARCHITECTURES = {
@@ -41,62 +45,85 @@ def with_policy(options: PullOptions, reference: OstreeImageReference) -> PullOp
     return replace(options, proxy=replace(options.proxy, policy=policy_path()))
 
 
-def open_image(
-    source: Source,
-    reference: OstreeImageReference,
-    state: ImageState | None,
-    options: PullOptions,
-    progress: Progress,
-) -> OpenedImage | None:
-    """Ask the source what the image is; None if it is the one that is stored.
+def open_image(request: PullRequest, source: Source) -> OpenedImage | Unchanged:
+    """Ask what the image is, unless it is stored and the answer is known.
 
-    Args:
-        source: Where the image is.
-        reference: The image and who vouches for it.
-        state: What is stored of it.
-        options: How to pull.
-        progress: Told of failures that are tried again.
+    It is for a digest, which needs no network, and where nothing may be fetched.
 
     Raises:
+        NotFoundError: the image is not stored, and nothing may be fetched.
         OrchError: it cannot be had, is no image, or nobody vouches for it.
     """
+    state = _read_stored(request)
+    pinned, offline = request.image.digest, request.options.offline
+    if state is not None and (pinned == state.manifest_digest or (offline and not pinned)):
+        return Unchanged(state)
+    if offline:
+        raise NotFoundError(
+            f"{request.image} is not stored, and fetching is switched off.",
+            image=str(request.image),
+        )
+    found = _ask_source(request, source, state)
+    if isinstance(found, OpenedImage) and state is not None and _is_older(found, state):
+        request.progress.warning(f"{request.image} is older than the version of it that is stored.")
+    return found
 
-    def attempt() -> OpenedImage | None:
-        try:
-            return _opened(source, reference, state, options)
-        except OrchError:
-            source.reset()
-            raise
 
+def _read_stored(request: PullRequest) -> ImageState | None:
+    """Return what is stored under the name that the image is to have."""
+    try:
+        return image_state(request.repo, request.name)
+    except StoreDamagedError as error:
+        request.progress.warning(f"{error.summary} It is pulled anew.")
+        return None
+
+
+def _ask_source(
+    request: PullRequest, source: Source, state: ImageState | None
+) -> OpenedImage | Unchanged:
+    """Ask the source, again after failures that may pass."""
+    options = request.options
     retry = retrying(
-        options.retries, options.retry_delay, progress.warning, what=str(reference.image)
+        options.retries, options.retry_delay, request.progress.warning, what=str(request.image)
     )
     try:
-        return retry(attempt)
+        return retry(_ask_once, request, source, state)
     except OrchError as error:
-        raise error.locate(image=str(reference.image)) from error
+        raise error.locate(image=str(request.image)) from error
 
 
-def _opened(
-    source: Source,
-    reference: OstreeImageReference,
-    state: ImageState | None,
-    options: PullOptions,
-) -> OpenedImage | None:
-    if reference.signature.kind is SignatureKind.CONTAINER_POLICY:
-        policy = options.proxy.policy or policy_path()
+def _ask_once(
+    request: PullRequest, source: Source, state: ImageState | None
+) -> OpenedImage | Unchanged:
+    try:
+        _require_policy(request, source)
+        digest, data = source.manifest()
+        if state is not None and state.manifest_digest == digest:
+            return Unchanged(state)
+        manifest = Manifest.parse(data)
+        if state is not None and state.manifest.config.digest == manifest.config.digest:
+            return Unchanged(state)
+        config = ImageConfig.parse(source.config(manifest.config))
+        if request.options.require_bootable:
+            require_bootable(config)
+        return OpenedImage(digest, manifest, config, classify(manifest, config), state)
+    except OrchError:
+        source.reset()
+        raise
+
+
+def _require_policy(request: PullRequest, source: Source) -> None:
+    """Refuse a proxy or a signature policy that vouches for nothing, where the policy must."""
+    if request.reference.signature.kind is SignatureKind.CONTAINER_POLICY:
+        policy = request.options.proxy.policy or policy_path()
         require_policy_enforcement(source.proxy.version)
         check_policy(policy.read_bytes(), source=str(policy))
-    digest, data = source.manifest()
-    if state is not None and state.manifest_digest == digest:
-        return None
-    manifest = Manifest.parse(data)
-    if state is not None and state.manifest.config.digest == manifest.config.digest:
-        return None
-    config = ImageConfig.parse(source.config(manifest.config))
-    if options.require_bootable:
-        require_bootable(config)
-    return OpenedImage(digest, manifest, config, classify(manifest, config))
+
+
+def _is_older(image: OpenedImage, state: ImageState) -> bool:
+    """Say whether an image was made before the stored one: an old version may hold old faults."""
+    stored, found = state.created, created_at(image.manifest, image.config)
+    return stored is not None and found is not None and found < stored
 
 
 def go_architecture() -> str:

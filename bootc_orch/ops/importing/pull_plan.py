@@ -11,11 +11,11 @@ from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.difference import LayerDifference
 from bootc_orch.model.image.layout import LayerKind, PlannedLayer
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
-from bootc_orch.model.image.reference import ImageReference
+from bootc_orch.model.image.reference import ImageReference, OstreeImageReference
 from bootc_orch.model.image.refs import IMAGE_PREFIX, blob_ref
 from bootc_orch.ops.stored.notes import verified_layers
-from bootc_orch.ops.stored.progress import Transfer
-from bootc_orch.ops.stored.store import IMPORTER_KEY
+from bootc_orch.ops.stored.progress import Progress, Transfer
+from bootc_orch.ops.stored.store import IMPORTER_KEY, ImageState
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.proxy.options import ProxyOptions
 from orch_frame.errors import MismatchError
@@ -70,6 +70,33 @@ class PullOptions:
     lock_timeout: float = DEFAULT_TIMEOUT
 
 
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """One pull.
+
+    Attributes:
+        repo: The repository that is to have the image.
+        reference: The image and who vouches for it.
+        options: How to pull.
+        progress: Told of what happens.
+    """
+
+    repo: Repo
+    reference: OstreeImageReference
+    options: PullOptions
+    progress: Progress
+
+    @property
+    def image(self) -> ImageReference:
+        """Where the image is."""
+        return self.reference.image
+
+    @property
+    def name(self) -> ImageReference:
+        """The reference under which the image is stored."""
+        return self.options.target or self.image
+
+
 class LayerAction(StrEnum):
     """What a pull does about one layer."""
 
@@ -115,12 +142,25 @@ class OpenedImage:
         manifest: The manifest.
         config: The config.
         layers: What each layer is.
+        stored: The version of it that is stored under the same name, or None.
     """
 
     digest: Digest
     manifest: Manifest
     config: ImageConfig
     layers: tuple[PlannedLayer, ...]
+    stored: ImageState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """What the source says of an image that is stored just so.
+
+    Attributes:
+        stored: What is stored.
+    """
+
+    stored: ImageState
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +182,12 @@ class PullPlan:
     def chosen(self, action: LayerAction) -> tuple[LayerPlan, ...]:
         """Return the layers about which *action* is done."""
         return tuple(plan for plan in self.layers if plan.action is action)
+
+    @property
+    def base(self) -> LayerPlan | None:
+        """The commit layer of an ostree image, None for an image without a base commit."""
+        first = self.layers[0]
+        return first if first.layer.kind is LayerKind.COMMIT else None
 
     @property
     def transfer(self) -> Transfer:
@@ -232,7 +278,7 @@ def _plan_layer(
     return LayerPlan(layer, LayerAction.FETCH)
 
 
-def plan_image(repo: Repo, image: OpenedImage, previous: Manifest | None) -> PullPlan:
+def plan_image(repo: Repo, image: OpenedImage) -> PullPlan:
     """Compare *image* with what *repo* holds.
 
     A layer is there only with a whole commit and a ref that can be read; one that ostree marks as
@@ -241,7 +287,6 @@ def plan_image(repo: Repo, image: OpenedImage, previous: Manifest | None) -> Pul
     Args:
         repo: The repository.
         image: What the source says.
-        previous: The manifest that is stored under the same reference, if any.
 
     Raises:
         MismatchError: the image claims another diff_id for a layer than it was found to have.
@@ -253,6 +298,7 @@ def plan_image(repo: Repo, image: OpenedImage, previous: Manifest | None) -> Pul
         commit = repo.rev_parse_intact(blob_ref(digest))
         if commit is not None and repo.has_commit(commit) and not repo.is_partial(commit):
             stored[digest] = StoredLayer(commit, kind_of(repo, commit))
+    previous = image.stored.manifest if image.stored else None
     return PullPlan(image, plan_layers(image, stored, verified), verified, previous)
 
 

@@ -93,7 +93,7 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def keep_finished_layers(staging: Staging, repo: Repo) -> None:
+def keep_finished_layers(staging: Staging) -> None:
     """Publish the layers that were finished in *staging*, for the next pull to find.
 
     A layer has its ref there only after it was verified.  What cannot be kept is fetched again.
@@ -101,7 +101,7 @@ def keep_finished_layers(staging: Staging, repo: Repo) -> None:
     try:
         layers = staging.layer_refs()
         if layers:
-            kept = publish_complete_layers(layers, staging, repo)
+            kept = publish_complete_layers(layers, staging)
             logger.info("Took over %d layers of a pull that was cut off.", kept)
     except (OrchError, OSError) as error:
         logger.info("What a pull that was cut off left is not usable: %s", error)
@@ -117,4 +117,4 @@ def _salvage(path: Path, repo: Repo) -> None:
         logger.info("What a pull that was cut off left is not usable: %s", error)
         return
     if staging is not None:
-        keep_finished_layers(staging, repo)
+        keep_finished_layers(staging)

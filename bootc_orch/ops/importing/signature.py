@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from configparser import ConfigParser
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from bootc_orch.errors import CommandError
 from bootc_orch.model.image.layout import LayerKind
-from bootc_orch.model.image.reference import OstreeImageReference, SignatureKind, SignatureSource
-from bootc_orch.ops.importing.layer import VerifyCommit
+from bootc_orch.model.image.reference import ImageReference, SignatureKind
+from bootc_orch.ops.importing.pull_plan import PullPlan, PullRequest
 from bootc_orch.ops.stored.store import ImageState
 from bootc_orch.process import run
 from bootc_orch.tools.ostree.repo import Repo
@@ -24,24 +26,28 @@ from orch_frame.errors import NotFoundError, PolicyError
 _ON = ("true", "1", "yes")
 
 
-def commit_verifier(repo: Repo, signature: SignatureSource, work: Path) -> VerifyCommit | None:
-    """Return what checks a base commit, or None where an ostree remote does not vouch for it.
+@dataclass(frozen=True, slots=True)
+class RemoteVerifier:
+    """An ostree remote that must vouch for the base commit of an image.
 
-    Args:
+    Attributes:
         repo: The repository whose configuration has the remote.
-        signature: Who vouches.
-        work: A private directory.
-
-    Raises:
-        NotFoundError: there is no such remote.
-        PolicyError: the remote verifies nothing.
+        image: The image.
+        remote: The remote's name.
+        settings: How it is configured.
     """
-    if signature.kind is not SignatureKind.OSTREE_REMOTE or signature.remote is None:
-        return None
-    remote = signature.remote
-    settings = remote_settings(repo, remote)
 
-    def verify(commit: bytes, metadata: bytes | None) -> None:
+    repo: Repo
+    image: ImageReference
+    remote: str
+    settings: Mapping[str, str]
+
+    def verify(self, commit: bytes, metadata: bytes | None, *, work: Path) -> None:
+        """Ask about *commit* with its detached *metadata*; *work* is a private directory.
+
+        Raises:
+            PolicyError: the remote does not vouch for it.
+        """
         checksum = sha256(commit).hexdigest()
         signed = _scratch(work / "signed")
         path = signed / "objects" / checksum[:2]
@@ -50,58 +56,78 @@ def commit_verifier(repo: Repo, signature: SignatureSource, work: Path) -> Verif
         if metadata is not None:
             (path / f"{checksum[2:]}.commitmeta").write_bytes(metadata)
         judge = _scratch(work / "judge")
-        _configure(judge, remote, {**settings, "url": f"file://{signed}"})
-        keyring = repo.path / f"{remote}.trustedkeys.gpg"
+        _configure(judge, self.remote, {**self.settings, "url": f"file://{signed}"})
+        keyring = self.repo.path / f"{self.remote}.trustedkeys.gpg"
         if keyring.exists():
             shutil.copy(keyring, judge)
         try:
-            run(["ostree", "pull", f"--repo={judge}", "--commit-metadata-only", remote, checksum])
+            run(
+                [
+                    "ostree", "pull",
+                    f"--repo={judge}",
+                    "--commit-metadata-only",
+                    self.remote,
+                    checksum,
+                ]
+            )  # fmt: skip
         except CommandError as error:
             raise PolicyError(
-                f"The remote {remote} does not vouch for the base commit {checksum}.",
+                f"The remote {self.remote} does not vouch for the base commit {checksum}.",
                 details=error.details,
             ) from error
         finally:
             shutil.rmtree(signed)
             shutil.rmtree(judge)
 
-    return verify
+    def verify_stored(self, state: ImageState) -> None:
+        """Ask about an image that is stored already, maybe since nobody vouched for it.
+
+        Raises:
+            PolicyError: the remote does not vouch for the base commit, or there is none.
+        """
+        layers = state.layers
+        if state.base_commit is None or not layers or layers[0].kind is not LayerKind.COMMIT:
+            raise self._nothing_to_vouch_for()
+        self._verify_present(state.base_commit)
+
+    def verify_plan(self, plan: PullPlan) -> None:
+        """Ask about the base commit of an image that is to be pulled, if that is there already.
+
+        Raises:
+            PolicyError: the remote does not vouch for it, or the image will have none.
+        """
+        if plan.base is None:
+            raise self._nothing_to_vouch_for()
+        if plan.base.commit is not None:
+            self._verify_present(plan.base.commit)
+
+    def _verify_present(self, commit: str) -> None:
+        metadata = self.repo.object_path(commit, "commitmeta")
+        data = self.repo.object_path(commit, "commit").read_bytes()
+        with tempfile.TemporaryDirectory(prefix="bootc-orch-verify-") as work:
+            self.verify(data, metadata.read_bytes() if metadata.exists() else None, work=Path(work))
+
+    def _nothing_to_vouch_for(self) -> PolicyError:
+        """Return the error for an image without an ostree commit, which no remote can sign."""
+        return PolicyError(
+            f"{self.image} has no ostree commit that the remote {self.remote} could vouch for.",
+            hint="Use ostree-image-signed:… and a signature policy, or ostree-unverified-image:….",
+            image=str(self.image),
+        )
 
 
-def require_vouched(repo: Repo, reference: OstreeImageReference, state: ImageState) -> None:
-    """Ask the ostree remote of *reference*, if it has one, about an image that is stored already.
-
-    It may have been pulled when nobody vouched for it.
+def remote_verifier(request: PullRequest) -> RemoteVerifier | None:
+    """Return who must vouch for the base commit; None where no ostree remote has to.
 
     Raises:
         NotFoundError: there is no such remote.
-        PolicyError: it does not vouch for the base commit, or there is none.
+        PolicyError: the remote verifies nothing.
     """
-    with tempfile.TemporaryDirectory(prefix="bootc-orch-verify-") as work:
-        verify = commit_verifier(repo, reference.signature, Path(work))
-        if verify is None:
-            return
-        layers = state.layers
-        if state.base_commit is None or not layers or layers[0].kind is not LayerKind.COMMIT:
-            raise nothing_to_vouch_for(reference)
-        verify(*stored_commit(repo, state.base_commit))
-
-
-def nothing_to_vouch_for(reference: OstreeImageReference) -> PolicyError:
-    """Return the error for an image without an ostree commit, which no remote can have signed."""
-    return PolicyError(
-        f"{reference.image} has no ostree commit that the remote {reference.signature.remote} "
-        "could vouch for.",
-        hint="Use ostree-image-signed:… and a signature policy, or ostree-unverified-image:….",
-        image=str(reference.image),
-    )
-
-
-def stored_commit(repo: Repo, commit: str) -> tuple[bytes, bytes | None]:
-    """Return a commit that is there, and its detached metadata: who vouches may be asked anew."""
-    metadata = repo.object_path(commit, "commitmeta")
-    data = repo.object_path(commit, "commit").read_bytes()
-    return data, metadata.read_bytes() if metadata.exists() else None
+    signature = request.reference.signature
+    if signature.kind is not SignatureKind.OSTREE_REMOTE or signature.remote is None:
+        return None
+    settings = remote_settings(request.repo, signature.remote)
+    return RemoteVerifier(request.repo, request.image, signature.remote, settings)
 
 
 def remote_settings(repo: Repo, remote: str) -> dict[str, str]:
@@ -139,7 +165,7 @@ def _scratch(path: Path) -> Path:
     return path
 
 
-def _configure(repo: Path, remote: str, settings: dict[str, str]) -> None:
+def _configure(repo: Path, remote: str, settings: Mapping[str, str]) -> None:
     lines = [f'[remote "{remote}"]', *(f"{key}={value}" for key, value in settings.items())]
     with (repo / "config").open("a") as config:
         config.write("\n" + "\n".join(lines) + "\n")

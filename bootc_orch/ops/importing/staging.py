@@ -35,11 +35,13 @@ class Staging:
         path: Its own directory in ``tmp`` of the destination, for other temporary files too.
         repo: The repository in it.
         store: The objects of that repository, above those of the destination.
+        destination: The repository for which all this is prepared.
     """
 
     path: Path
     repo: Path
     store: ObjectStore
+    destination: Repo
 
     def layer_refs(self) -> dict[str, str]:
         """Return the refs of the layers that were finished here, and their commits."""
@@ -128,7 +130,7 @@ def reopen_staging(path: Path, repo: Repo) -> Staging | None:
 
 def _staging(path: Path, mode: Mode, repo: Repo) -> Staging:
     store = ObjectStore(path / "repo", mode, ObjectStore(repo.path, mode))
-    return Staging(path, path / "repo", store)
+    return Staging(path, path / "repo", store, repo)
 
 
 def _make_repository(path: Path, mode: Mode, parent: Path) -> None:

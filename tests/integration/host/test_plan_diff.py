@@ -19,7 +19,7 @@ from support.images import FIXTURES, golden, layout_of
 from bootc_orch.model.packages.package import Package
 from bootc_orch.model.packages.rpm import LISTING_FORMAT, parse_listing
 from bootc_orch.ops.difference.tree_difference import compare_trees
-from bootc_orch.ops.importing.pull import KEEP_VAR_FROM
+from bootc_orch.ops.importing.base import KEEP_VAR_FROM
 from bootc_orch.tools.ostree.repo import Repo, ostree_version
 from bootc_orch.tools.rpm import list_packages
 

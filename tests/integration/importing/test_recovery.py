@@ -155,7 +155,7 @@ def test_layers_that_vanish_every_time_are_an_error(tmp_path, oci_layout_of, mon
     def vanish(*arguments, **options):
         raise LayersVanishedError("gone")
 
-    monkeypatch.setattr(pull_module, "publish", vanish)
+    monkeypatch.setattr(pull_module, "publish_image", vanish)
     before = refs(repo)
     with pytest.raises(LayersVanishedError):
         pull(repo, reference(oci_layout_of("derived")), OPTIONS, NullProgress())
