@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -39,6 +40,26 @@ class Cancelled(Exception):  # noqa: N818 - an interruption, not an error to rep
     """The program was ended because the whole command is being interrupted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a program is run, where that differs from how most are.
+
+    Attributes:
+        env: Variables to set besides the inherited ones.
+        enter: What the child does before it becomes the program.
+        on_line: Called with each line that the program prints.
+        allow: Exit statuses that are answers.
+    """
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    enter: Callable[[], None] | None = None
+    on_line: Callable[[str], None] | None = None
+    allow: tuple[int, ...] = (0,)
+
+
+PLAIN = Execution()
+
+
 class Runner:
     """Runs programs and ends those that are still running when the command is interrupted."""
 
@@ -55,10 +76,7 @@ class Runner:
         *,
         what: str,
         image: str | None = None,
-        env: Mapping[str, str] | None = None,
-        enter: Callable[[], None] | None = None,
-        on_line: Callable[[str], None] | None = None,
-        allow: tuple[int, ...] = (0,),
+        execution: Execution = PLAIN,
         timeout: float | None = None,
     ) -> tuple[int, str]:
         """Run *program* and return its exit status and standard output.
@@ -68,10 +86,7 @@ class Runner:
             arguments: Its arguments; nothing secret among them.
             what: What is being done, to begin a message with: "Pulling quay.io/a:1".
             image: The image concerned, for the error.
-            env: Variables to set besides the inherited ones.
-            enter: What the child does before it becomes the program.
-            on_line: Called with each line that the program prints.
-            allow: Exit statuses that are answers.
+            execution: How it is run.
             timeout: Seconds after which it is killed.
 
         Raises:
@@ -80,27 +95,15 @@ class Runner:
             OrchError: the program failed; the class says how.
             Cancelled: `cancel` was called.
         """
-        command = _command(program)
+        command = _find(program)
         logger.debug("+ %s %s", program, " ".join(map(str, arguments)))
-        timed_out = threading.Event()
         with TemporaryFile() as output, TemporaryFile() as errors:
-            heard = [_listener(f, on_line) if on_line else f for f in (output, errors)]
-            running = self._start(command, arguments, heard[0], heard[1], env, enter)
-            try:
-                with _deadline(running, timeout, timed_out):
-                    running.wait()
-                status = 0
-            except sh.ErrorReturnCode as error:
-                # Its text would be the whole output and command line, so it goes no further.
-                status = int(error.exit_code)
-            finally:
-                with self._lock:
-                    self._running.pop(id(running), None)
-            if timed_out.is_set():
+            status = self._wait(self._start(command, arguments, output, errors, execution), timeout)
+            if status is None:
                 raise StallError(f"{what} took longer than {timeout:g} seconds.", image=image)
             if status != 0 and self._cancelled.is_set():
                 raise Cancelled
-            if status not in allow:
+            if status not in execution.allow:
                 raise error_of(what, status, _tail(errors), image=image)
             output.seek(0)
             return status, output.read().decode(errors="surrogateescape")
@@ -133,22 +136,23 @@ class Runner:
         self,
         command: sh.Command,
         arguments: Sequence[Arg],
-        output: IO[bytes] | Callable[[str], None],
-        errors: IO[bytes] | Callable[[str], None],
-        env: Mapping[str, str] | None,
-        enter: Callable[[], None] | None,
+        output: IO[bytes],
+        errors: IO[bytes],
+        execution: Execution,
     ) -> sh.RunningCommand:
+        hear = execution.on_line
+        enter = execution.enter
         with self._lock:
             if self._cancelled.is_set():
                 raise Cancelled
             try:
                 running = command(
                     *map(str, arguments),
-                    _env={**child_environment(store_is_given=True), **GO_RUNTIME, **(env or {})},
+                    _env={**child_environment(store_is_given=True), **GO_RUNTIME, **execution.env},
                     _preexec_fn=enter or die_with_parent,
                     _pass_fds={RUNROOT_FD} if enter else set(),
-                    _out=output,
-                    _err=errors,
+                    _out=_listener(output, hear) if hear else output,
+                    _err=_listener(errors, hear) if hear else errors,
                     _encoding="utf-8",
                     _decode_errors="replace",
                     _new_session=True,
@@ -160,6 +164,21 @@ class Runner:
                 raise _namespace_error(error) from None
             self._running[id(running)] = running
             return running
+
+    def _wait(self, running: sh.RunningCommand, timeout: float | None) -> int | None:
+        """Return the exit status; None if *timeout* has passed, and it was killed."""
+        timed_out = threading.Event()
+        try:
+            with _deadline(running, timeout, timed_out):
+                running.wait()
+            status = 0
+        except sh.ErrorReturnCode as error:
+            # Its text would be the whole output and command line, so it goes no further.
+            status = int(error.exit_code)
+        finally:
+            with self._lock:
+                self._running.pop(id(running), None)
+        return None if timed_out.is_set() else status
 
 
 @contextlib.contextmanager
@@ -203,7 +222,7 @@ def processors(share: int) -> dict[str, str]:
     return {"GOMAXPROCS": str(max(1, len(os.sched_getaffinity(0)) // max(1, share)))}
 
 
-def _command(program: str) -> sh.Command:
+def _find(program: str) -> sh.Command:
     try:
         return sh.Command(program)
     except sh.CommandNotFound as error:

@@ -24,7 +24,7 @@ from bound_images.failures import error_of, essence
 from bound_images.locking import locked
 from bound_images.ops.plan import Action, plan_sync
 from bound_images.ops.prune import Kept, plan_prune
-from bound_images.ops.repair import checked
+from bound_images.ops.repair import apply_checks
 from bound_images.parallel import Failures, for_each
 from bound_images.programs import Cancelled, Runner
 from bound_images.settings import SyncOptions
@@ -139,13 +139,13 @@ def test_only_what_was_read_back_goes_on(tmp_path):
     answers[A] = SpaceError("full")
     with pytest.raises(SpaceError):
         # What shares the damaged layer cannot be judged either, so nothing is removed.
-        checked(plan, store, silent, jobs=1, failures=failures)
+        apply_checks(plan, store, silent, jobs=1, failures=failures)
     assert store.removed == []
     del answers[A]
     plan = plan_sync(
         [resolved(f"q.io/{i[0]}:1", i, "1") for i in (C, B)], stored, trusted=(), present_layers=()
     )
-    left = checked(plan, store, silent, jobs=2, failures=failures)
+    left = apply_checks(plan, store, silent, jobs=2, failures=failures)
     assert [(i.resolved.image_id, i.action) for i in left.images] == [
         (C, Action.NAME), (B, Action.FETCH),
     ]  # fmt: skip

@@ -113,12 +113,7 @@ def install(
         progress.warning(doubt)
     sysroot = prepare_root(request)
     with locked(sysroot.repo_path, exclusive=True, timeout=options.lock_timeout):
-        pulled = pull(
-            sysroot.repo_path,
-            request.source,
-            replace(options, gc=False, require_bootable=True, target=request.target.image),
-            progress,
-        )
+        pulled = _pull_image(request, sysroot, options, progress)
         repo = sysroot.repo()
         tree = CommitTree(repo, pulled.commit)
         require_composefs(tree)
@@ -146,6 +141,14 @@ def install(
         for path in (request.root / "boot", request.root):
             finalize(path)
     return Installed(deployed, pulled)
+
+
+def _pull_image(
+    request: InstallRequest, sysroot: Sysroot, options: PullOptions, progress: Progress
+) -> PullResult:
+    """Pull a bootable image into *sysroot*, under the name that the installed system follows."""
+    wanted = replace(options, gc=False, require_bootable=True, target=request.target.image)
+    return pull(sysroot.repo_path, request.source, wanted, progress)
 
 
 def require_installable(request: InstallRequest) -> LoaderPlan:

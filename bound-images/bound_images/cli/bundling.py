@@ -11,7 +11,8 @@ from bound_images.cli import options as o
 from bound_images.cli.output import size
 from bound_images.cli.progress import shown_progress
 from bound_images.cli.session import SESSION
-from bound_images.ops.bundle import check_target, export_images, import_bundle
+from bound_images.ops.bundle import ExportTarget, export_images, import_bundle
+from bound_images.ops.sync import Destination
 from bound_images.rootfs import Root
 from bound_images.settings import SyncOptions
 
@@ -46,7 +47,7 @@ def export_command(
     verbose: o.Verbose = 0,
 ) -> None:
     """Copy all bound images and their lock into one OCI layout, for hosts without a network."""
-    path, archive = check_target(target)
+    layout = ExportTarget.parse(target)
     settings = SyncOptions(
         jobs=jobs,
         auth_file=o.environment_auth_file(authfile),
@@ -61,10 +62,9 @@ def export_command(
     with shown_progress(SESSION.output, progress_fd) as progress:
         made = export_images(
             Root(root),
-            path.absolute(),
+            layout,
             lock,
             settings,
-            archive=archive,
             progress=progress,
             runner=SESSION.runner,
         )
@@ -106,8 +106,7 @@ def import_command(
         done = import_bundle(
             bundle,
             places.root,
-            places.store,
-            places.lock,
+            Destination(places.store, places.lock),
             settings,
             progress=progress,
             runner=SESSION.runner,

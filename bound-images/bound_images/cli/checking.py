@@ -10,6 +10,7 @@ from bound_images.cli.session import SESSION
 from bound_images.ops.check import CheckResult
 from bound_images.ops.check import check as check_images
 from bound_images.ops.check import verify as verify_images
+from bound_images.settings import SyncOptions
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -34,8 +35,7 @@ def check_command(
             places.root,
             places.store,
             places.lock,
-            keep_going=keep_going,
-            lock_timeout=lock_timeout,
+            SyncOptions(keep_going=keep_going, lock_timeout=lock_timeout),
             runner=SESSION.runner,
         )
     )
@@ -62,8 +62,7 @@ def verify_command(
             places.root,
             places.store,
             places.lock,
-            keep_going=keep_going,
-            lock_timeout=lock_timeout,
+            SyncOptions(keep_going=keep_going, lock_timeout=lock_timeout),
             progress=progress,
             runner=SESSION.runner,
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from bound_images.lint.findings import Finding
-from bound_images.programs import Runner
+from bound_images.programs import Execution, Runner
 from bound_images.units.library import Library
 from bound_images.units.quadlet import ImageUse, Unit, UnitType
 from bound_images.units.words import split_arguments
@@ -44,9 +44,10 @@ def services_of(library: Library, generator: str, work: Path, runner: Runner) ->
         generator,
         ["-dryrun"],
         what="Running podman's generator",
-        env={"QUADLET_UNIT_DIRS": ":".join(map(str, directories))},
         # It ends with 1 when it drops a unit, and prints the others.
-        allow=(0, 1),
+        execution=Execution(
+            env={"QUADLET_UNIT_DIRS": ":".join(map(str, directories))}, allow=(0, 1)
+        ),
         timeout=SECONDS,
     )
     blocks = (block.partition("---\n")[2] for block in re.split(r"^---", text, flags=re.M)[1:])

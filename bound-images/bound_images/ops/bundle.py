@@ -11,16 +11,23 @@ import tarfile
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bound_images.events import Event, Progress, State, silent
 from bound_images.files import replace_file, write_error
 from bound_images.ops.planner import Planner
-from bound_images.ops.session import opened
-from bound_images.ops.sync import SyncResult, bound_images_of, import_images, locked_image
+from bound_images.ops.session import open_session
+from bound_images.ops.sync import (
+    Destination,
+    SyncResult,
+    bound_images_of,
+    import_images,
+    record_image,
+)
 from bound_images.parallel import Failures
-from bound_images.programs import Runner
+from bound_images.programs import Execution, Runner
 from bound_images.rootfs import Root
 from bound_images.settings import SyncOptions
 from bound_images.sources.layout import LAYOUT_FILE, REF_NAME, read_layout, tar_complaint
@@ -58,13 +65,41 @@ class Bundle:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class ExportTarget:
+    """What an export is written to.
+
+    Attributes:
+        path: The directory to make or to bring up to date, or the archive to write.
+        archive: Whether it is one tar file.
+    """
+
+    path: Path
+    archive: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``[oci:]DIR`` or ``oci-archive:FILE``; what is relative is below where we are.
+
+        Raises:
+            UsageError: *text* is empty.
+        """
+        transport, colon, rest = text.partition(":")
+        if colon and transport in ("oci", "oci-archive") and rest:
+            return cls(Path(rest).absolute(), transport == "oci-archive")
+        if not text or transport in ("oci", "oci-archive"):
+            raise UsageError(
+                f"{text!r} is no target.", hint="Say DIR, oci:DIR or oci-archive:FILE."
+            )
+        return cls(Path(text).absolute())
+
+
 def export_images(
     root: Root,
-    target: Path,
+    target: ExportTarget,
     lock: Path | None,
     options: SyncOptions | None = None,
     *,
-    archive: bool = False,
     progress: Progress = silent,
     runner: Runner | None = None,
 ) -> Bundle:
@@ -72,10 +107,9 @@ def export_images(
 
     Args:
         root: The root.
-        target: The directory to make or to bring up to date, or the archive to write.
+        target: The layout.
         lock: The lock file whose digests are exported; None for what the names stand for now.
         options: How to go about it.
-        archive: Whether to write one tar file.
         progress: Told of every image.
         runner: Starts the programs.
 
@@ -83,37 +117,38 @@ def export_images(
         OrchError: a definition cannot be read, an image cannot be resolved or fetched, or
             *target* cannot be written.
     """
-    if not archive:
-        return _export(root, target, lock, options or SyncOptions(), progress, runner or Runner())
+    export = partial(
+        _export,
+        root,
+        lock=lock,
+        options=options or SyncOptions(),
+        progress=progress,
+        runner=runner or Runner(),
+    )
+    path = target.path
+    if not target.archive:
+        return export(path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as directory:
-            made = _export(
-                root,
-                Path(directory) / "layout",
-                lock,
-                options or SyncOptions(),
-                progress,
-                runner or Runner(),
-            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as directory:
+            made = export(Path(directory) / "layout")
             _write_archive(made.path, Path(directory) / "archive")
-            (Path(directory) / "archive").rename(target)
+            (Path(directory) / "archive").rename(path)
     except OSError as error:
-        raise write_error(error, target) from error
-    return replace(made, path=target)
+        raise write_error(error, path) from error
+    return replace(made, path=path)
 
 
 def import_bundle(
     bundle: Path,
     root: Root | None,
-    store: Path,
-    lock: Path,
+    destination: Destination,
     options: SyncOptions | None = None,
     *,
     progress: Progress = silent,
     runner: Runner | None = None,
 ) -> SyncResult:
-    """Bring every image of an exported layout into *store*, and its record to *lock*.
+    """Bring every image of an exported layout, and its record, to *destination*.
 
     *root* is the root whose SELinux policy labels the store, None for no labels.
 
@@ -124,12 +159,13 @@ def import_bundle(
     transport = "oci" if bundle.is_dir() else "oci-archive"
     settings = replace(options or SyncOptions(), source=f"{transport}:{bundle.absolute()}")
     record = records.parse(_read_record(bundle), source=f"{bundle}/{RECORD_NAME}")
-    return import_images(record, root, store, lock, settings, progress=progress, runner=runner)
+    return import_images(record, root, destination, settings, progress=progress, runner=runner)
 
 
 def _export(
     root: Root,
     target: Path,
+    *,
     lock: Path | None,
     options: SyncOptions,
     progress: Progress,
@@ -142,7 +178,7 @@ def _export(
         )
     failures = Failures(keep_going=False)
     pinned = records.read(lock) if lock is not None else None
-    with opened(root, None, options, runner, create=False) as session:
+    with open_session(root, None, options, runner, create=False) as session:
         plan = Planner(session, options, progress, failures).plan(
             bound_images_of(root, failures), pinned
         )
@@ -150,7 +186,7 @@ def _export(
             (target / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
             for planned in plan.images:
                 _add(planned.resolved, target, options, progress, runner)
-            record = Record(tuple(map(locked_image, plan.images)))
+            record = Record(tuple(map(record_image, plan.images)))
             _finish(target, [planned.resolved for planned in plan.images], record)
         except OSError as error:
             raise write_error(error, target) from error
@@ -179,7 +215,7 @@ def _add(
                 arguments,
                 what=f"Exporting {image.canonical}",
                 image=image.image.reference,
-                env={"TMPDIR": scratch},
+                execution=Execution(env={"TMPDIR": scratch}),
                 timeout=options.timeout,
             ),
             image.image.options,
@@ -279,20 +315,3 @@ def _blobs(target: Path) -> list[Path]:
 
 def _blob_path(target: Path, digest: str) -> Path:
     return target / "blobs" / "sha256" / digest.removeprefix("sha256:")
-
-
-def check_target(text: str) -> tuple[Path, bool]:
-    """Read what an export is to be written to: ``[oci:]DIR`` or ``oci-archive:FILE``.
-
-    Returns:
-        The path, and whether it is an archive.
-
-    Raises:
-        UsageError: *text* is empty.
-    """
-    transport, colon, rest = text.partition(":")
-    if colon and transport in ("oci", "oci-archive") and rest:
-        return Path(rest), transport == "oci-archive"
-    if not text or transport in ("oci", "oci-archive"):
-        raise UsageError(f"{text!r} is no target.", hint="Say DIR, oci:DIR or oci-archive:FILE.")
-    return Path(text), False

@@ -12,6 +12,7 @@ from bound_images.events import Event, Progress, State, silent
 from bound_images.locking import locked
 from bound_images.programs import Runner
 from bound_images.rootfs import Root
+from bound_images.settings import SyncOptions
 from bound_images.storage import record as records
 from bound_images.storage import verified
 from bound_images.storage.record import LockedImage, Record
@@ -87,9 +88,8 @@ def check(
     root: Root | None,
     store: Path,
     lock: Path,
+    options: SyncOptions | None = None,
     *,
-    keep_going: bool = False,
-    lock_timeout: float = DEFAULT_TIMEOUT,
     runner: Runner | None = None,
 ) -> CheckResult:
     """Compare the definitions of *root*, the lock file *lock* and the names and ids in *store*.
@@ -98,28 +98,27 @@ def check(
         root: The root; None to compare lock file and store alone.
         store: The store.
         lock: The lock file.
-        keep_going: Whether a definition that cannot be read leaves the others alone.
-        lock_timeout: Seconds to wait for another process that uses the store.
+        options: How to go about it: what may be survived, how long to wait for the store's lock.
         runner: Starts the programs.
 
     Raises:
         NotFoundError: there is no lock file or no store.
         OrchError: a definition, the lock file or the store cannot be read.
     """
+    options = options or SyncOptions()
     _require(store)
     record = records.read(lock)
-    bound, unreadable = _bound(root, keep_going=keep_going)
-    with _opened(store, lock_timeout, runner or Runner()) as images:
-        return CheckResult(tuple(_compared(record, bound, images.images())), unreadable)
+    bound, unreadable = _bound(root, keep_going=options.keep_going)
+    with _open_locked(store, options.lock_timeout, runner or Runner()) as images:
+        return CheckResult(tuple(_compare(record, bound, images.images())), unreadable)
 
 
 def verify(
     root: Root | None,
     store: Path,
     lock: Path,
+    options: SyncOptions | None = None,
     *,
-    keep_going: bool = False,
-    lock_timeout: float = DEFAULT_TIMEOUT,
     progress: Progress = silent,
     runner: Runner | None = None,
 ) -> CheckResult:
@@ -127,11 +126,12 @@ def verify(
 
     An image that proves to be damaged no longer counts as whole for the next sync.
     """
+    options = options or SyncOptions()
     _require(store)
     record = records.read(lock)
-    bound, unreadable = _bound(root, keep_going=keep_going)
-    with _opened(store, lock_timeout, runner or Runner()) as images:
-        compared = tuple(_compared(record, bound, images.images()))
+    bound, unreadable = _bound(root, keep_going=options.keep_going)
+    with _open_locked(store, options.lock_timeout, runner or Runner()) as images:
+        compared = tuple(_compare(record, bound, images.images()))
         read_back = tuple(_read_back(image, images, progress) for image in compared)
     return CheckResult(read_back, unreadable)
 
@@ -147,7 +147,7 @@ def _bound(
     return found.images, found.errors
 
 
-def _compared(
+def _compare(
     record: Record, bound: tuple[BoundImage, ...] | None, stored: tuple[StoredImage, ...]
 ) -> Iterator[CheckedImage]:
     owners = {name: image.image_id for image in stored for name in image.names}
@@ -232,7 +232,7 @@ def _require(store: Path) -> None:
 
 
 @contextmanager
-def _opened(store: Path, lock_timeout: float, runner: Runner) -> Iterator[ImageStore]:
+def _open_locked(store: Path, lock_timeout: float, runner: Runner) -> Iterator[ImageStore]:
     with (
         private_directory() as work,
         locked(state_directory(store), shared=True, timeout=lock_timeout),

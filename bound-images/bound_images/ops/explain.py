@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bound_images.ops.session import opened
+from bound_images.ops.session import open_session
 from bound_images.programs import Runner
 from bound_images.reference import ImageName, printable
 from bound_images.rootfs import Root
@@ -78,7 +78,7 @@ def explain(
     found = scan(root).images
     # What a unit binds may be several images; the first is the one that it is about.
     key = next((image.key for image in found if _is_unit(name, image)), _canonical(name))
-    with opened(
+    with open_session(
         root, store, SyncOptions(lock_timeout=lock_timeout), runner or Runner(), create=False
     ) as session:
         images = session.store.images() if session.store else ()

@@ -19,7 +19,7 @@ from orch_frame.errors import StoreDamagedError
 logger = logging.getLogger(__name__)
 
 
-def checked(
+def apply_checks(
     plan: SyncPlan, store: ImageStore, progress: Progress, *, jobs: int, failures: Failures
 ) -> SyncPlan:
     """Carry out every `Action.CHECK` of *plan*; return the plan of what is left to do.

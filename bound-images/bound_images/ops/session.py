@@ -34,7 +34,7 @@ class Session:
 
 
 @contextmanager
-def opened(
+def open_session(
     root: Root | None, store: Path | None, options: SyncOptions, runner: Runner, *, create: bool
 ) -> Iterator[Session]:
     """Lock and open what is needed, and close it afterwards.

@@ -12,8 +12,8 @@ from bound_images.events import Progress, silent
 from bound_images.ops.fetch import Fetcher
 from bound_images.ops.plan import Action, PlannedImage, SyncPlan
 from bound_images.ops.planner import Planner
-from bound_images.ops.repair import checked, recover
-from bound_images.ops.session import opened
+from bound_images.ops.repair import apply_checks, recover
+from bound_images.ops.session import open_session
 from bound_images.parallel import Failures, for_each
 from bound_images.programs import Runner
 from bound_images.rootfs import Root
@@ -54,6 +54,19 @@ class SyncResult:
         return any(image.action is not Action.KEEP for image in self.plan.images)
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where images go.
+
+    Attributes:
+        store: The store.
+        lock: The lock file in which they are recorded.
+    """
+
+    store: Path
+    lock: Path
+
+
 def plan(
     root: Root,
     store: Path,
@@ -71,7 +84,7 @@ def plan(
     options = options or SyncOptions()
     failures = Failures(keep_going=options.keep_going)
     pinned = records.read(lock) if options.pinned else None
-    with opened(root, store, options, runner or Runner(), create=False) as session:
+    with open_session(root, store, options, runner or Runner(), create=False) as session:
         planner = Planner(session, options, progress, failures)
         todo = planner.plan(bound_images_of(root, failures), pinned)
     return replace(todo, errors=failures.errors)
@@ -96,7 +109,7 @@ def sync(
             a `SeveralError` where more than one did.
     """
     options = options or SyncOptions()
-    job = _Job(root, store, lock, options, progress, runner or Runner())
+    job = _Job(root, Destination(store, lock), options, progress, runner or Runner())
     pinned = records.read(lock) if options.pinned else None
     return job.run(bound_images_of(root, job.failures), pinned)
 
@@ -104,21 +117,20 @@ def sync(
 def import_images(
     record: Record,
     root: Root | None,
-    store: Path,
-    lock: Path,
+    destination: Destination,
     options: SyncOptions,
     *,
     progress: Progress = silent,
     runner: Runner | None = None,
 ) -> SyncResult:
-    """Bring every image of *record* into *store* as it says, and record them in *lock*.
+    """Bring every image of *record* to *destination* as it says.
 
     *root* is the root whose SELinux policy labels the store, None for no labels.
 
     Raises:
         OrchError: as `sync`.
     """
-    job = _Job(root, store, lock, options, progress, runner or Runner())
+    job = _Job(root, destination, options, progress, runner or Runner())
     return job.run(tuple(map(bound_image_of, record.images)), record)
 
 
@@ -138,11 +150,11 @@ def lock_images(
     """
     options = options or SyncOptions()
     failures = Failures(keep_going=False)
-    with opened(root, store, options, runner or Runner(), create=False) as session:
+    with open_session(root, store, options, runner or Runner(), create=False) as session:
         todo = Planner(session, options, progress, failures).plan(
             bound_images_of(root, failures), None
         )
-    new = Record(tuple(map(locked_image, todo.images)))
+    new = Record(tuple(map(record_image, todo.images)))
     records.write(lock, new)
     return new
 
@@ -165,22 +177,23 @@ class _Job:
     def __init__(
         self,
         root: Root | None,
-        store: Path,
-        lock: Path,
+        destination: Destination,
         options: SyncOptions,
         progress: Progress,
         runner: Runner,
     ) -> None:
         self._root = root
-        self._store = store
-        self._lock = lock
+        self._store = destination.store
+        self._lock = destination.lock
         self._options = options
         self._progress = progress
         self._runner = runner
         self.failures = Failures(keep_going=options.keep_going)
 
     def run(self, bound: Sequence[BoundImage], pinned: Record | None) -> SyncResult:
-        with opened(self._root, self._store, self._options, self._runner, create=True) as session:
+        with open_session(
+            self._root, self._store, self._options, self._runner, create=True
+        ) as session:
             images = session.store
             assert images is not None
             recover(images, jobs=self._options.jobs, failures=self.failures)
@@ -188,29 +201,29 @@ class _Job:
             todo = planner.plan(bound, pinned)
             images.wait()
             todo.check_space(shutil.disk_usage(self._store).free, where=str(self._store))
-            done = self._brought(todo, images)
-            new = Record(tuple(map(locked_image, done)))
+            done = self._bring(todo, images)
+            new = Record(tuple(map(record_image, done)))
             _check_names(new, images)
             verified.add(state_directory(self._store), new.image_ids)
             records.write(self._lock, new)
         return SyncResult(todo, new, self.failures.errors)
 
-    def _brought(self, todo: SyncPlan, images: ImageStore) -> list[PlannedImage]:
+    def _bring(self, todo: SyncPlan, images: ImageStore) -> list[PlannedImage]:
         """Have all images of *todo* whole in the store and on the disk; return those that are."""
         images.share = min(self._options.jobs, max(1, len(todo.images)))
         changes = any(image.action is not Action.KEEP for image in todo.images)
         with unfinished(state_directory(self._store)) if changes else nullcontext():
-            done = self._fetched(self._checked(todo, images), images)
+            done = self._fetch(self._check(todo, images), images)
             label_store(self._store, self._root)
             if changes:
                 images.flush()
         return done
 
-    def _checked(self, todo: SyncPlan, images: ImageStore) -> SyncPlan:
+    def _check(self, todo: SyncPlan, images: ImageStore) -> SyncPlan:
         jobs = self._options.jobs
-        return checked(todo, images, self._progress, jobs=jobs, failures=self.failures)
+        return apply_checks(todo, images, self._progress, jobs=jobs, failures=self.failures)
 
-    def _fetched(self, todo: SyncPlan, images: ImageStore) -> list[PlannedImage]:
+    def _fetch(self, todo: SyncPlan, images: ImageStore) -> list[PlannedImage]:
         fetcher = Fetcher(images, self._root, self._progress, self._options)
 
         def apply(image: PlannedImage) -> PlannedImage:
@@ -264,7 +277,7 @@ def _check_names(new: Record, images: ImageStore) -> None:
             )
 
 
-def locked_image(planned: PlannedImage) -> LockedImage:
+def record_image(planned: PlannedImage) -> LockedImage:
     """Return what the lock file says of an image."""
     found = planned.resolved
     return LockedImage(

@@ -6,16 +6,17 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from bound_images.errors import CommandError
 from bound_images.files import write_error
 from bound_images.namespace import ALIAS, RUNROOT, entrance, sync_file_system
-from bound_images.programs import Arg, Runner, processors
+from bound_images.programs import PLAIN, Arg, Execution, Runner, processors
 from bound_images.sources.source import STORAGE
 from bound_images.storage.storeimages import StoredImage, parse_images, parse_layers
 from bound_images.where import state_directory
@@ -103,7 +104,7 @@ class ImageStore:
             StoreDamagedError: podman cannot read the store.
         """
         arguments = ["images", "--all", "--no-trunc", "--format=json"]
-        return parse_images(self._asked(arguments, what="Listing the store"))
+        return parse_images(self._ask(arguments, what="Listing the store"))
 
     def pull(
         self,
@@ -123,8 +124,7 @@ class ImageStore:
             ["image", "pull", *retry, *options, "--", source],
             what=f"Pulling {source}",
             image=source,
-            env=processors(self.share),
-            on_line=on_line,
+            execution=Execution(env=processors(self.share), on_line=on_line),
             timeout=timeout,
         )
         words = output.split()
@@ -164,7 +164,7 @@ class ImageStore:
         self._podman(
             ["image", "rm", "--force", image_id],
             what=f"Removing the image {image_id}",
-            allow=(0, 1),
+            execution=Execution(allow=(0, 1)),
         )
 
     def layers(self, image_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -176,7 +176,7 @@ class ImageStore:
         if not image_ids:
             return {}
         arguments = ["image", "inspect", "--format=json", *image_ids]
-        return parse_layers(self._asked(arguments, what="Inspecting the store"))
+        return parse_layers(self._ask(arguments, what="Inspecting the store"))
 
     def read_back(self, image_id: str) -> None:
         """Read every layer of an image and compare its content with its digest.
@@ -210,7 +210,7 @@ class ImageStore:
         except OSError as error:
             raise StorageIOError(f"{self.path} cannot be flushed: {error.strerror}.") from error
 
-    def _asked(self, arguments: Sequence[Arg], *, what: str) -> str:
+    def _ask(self, arguments: Sequence[Arg], *, what: str) -> str:
         """Return what podman says of the store; what it cannot read is damaged."""
         try:
             return self._podman(arguments, what=what)
@@ -224,21 +224,16 @@ class ImageStore:
         *,
         what: str,
         image: str | None = None,
-        env: Mapping[str, str] | None = None,
-        on_line: Callable[[str], None] | None = None,
-        allow: tuple[int, ...] = (0,),
+        execution: Execution = PLAIN,
         timeout: float | None = QUICK_SECONDS,
     ) -> str:
-        with self._entrance() as enter:
+        with self._enter(execution) as entered:
             _, output = self.runner.run(
                 "podman",
                 [f"--root={ALIAS}", f"--runroot={RUNROOT}", *arguments],
                 what=what,
                 image=image,
-                env={**self._environment, **(env or {})},
-                enter=enter,
-                on_line=on_line,
-                allow=allow,
+                execution=entered,
                 timeout=timeout,
             )
         return output
@@ -252,29 +247,27 @@ class ImageStore:
         on_line: Callable[[str], None] | None = None,
         timeout: float | None = None,
     ) -> None:
-        with self._entrance() as enter:
+        execution = Execution(env=processors(self.share), on_line=on_line)
+        with self._enter(execution) as entered:
             self.runner.run(
                 "skopeo",
                 [f"--tmpdir={self.spool}", *arguments],
                 what=what,
                 image=image,
-                env={**self._environment, **processors(self.share)},
-                enter=enter,
-                on_line=on_line,
+                execution=entered,
                 timeout=timeout,
             )
 
-    @property
-    def _environment(self) -> dict[str, str]:
-        # The host's own storage.conf may name this very store as an additional one.
-        return {"CONTAINERS_STORAGE_CONF": str(self._configuration), "TMPDIR": str(self.spool)}
-
     @contextmanager
-    def _entrance(self) -> Iterator[Callable[[], None]]:
+    def _enter(self, execution: Execution) -> Iterator[Execution]:
+        """Have a program run where the store is the only one that it knows."""
         self.wait()
+        # The host's own storage.conf may name this very store as an additional one.
+        env = {"CONTAINERS_STORAGE_CONF": str(self._configuration), "TMPDIR": str(self.spool)}
         runroot = os.open(self._runroot, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield entrance(self.path, runroot)
+            enter = entrance(self.path, runroot)
+            yield replace(execution, env={**env, **execution.env}, enter=enter)
         finally:
             os.close(runroot)
 
@@ -306,7 +299,7 @@ def open_store(
             tempfile.TemporaryDirectory(prefix="spool-", dir=state_directory(path)) as spool,
             ThreadPoolExecutor() as beside,
         ):
-            store = _prepared(path, work / "store", Path(spool), runner)
+            store = _prepare(path, work / "store", Path(spool), runner)
             if create:
                 beside.submit(lambda: store.podman_version)
                 if not path.is_dir():
@@ -318,7 +311,7 @@ def open_store(
         raise write_error(error, path) from error
 
 
-def _prepared(path: Path, work: Path, spool: Path, runner: Runner) -> ImageStore:
+def _prepare(path: Path, work: Path, spool: Path, runner: Runner) -> ImageStore:
     (work / "run").mkdir(mode=0o700, parents=True)
     text = STORAGE_CONF.format(graphroot=ALIAS, runroot=RUNROOT)
     (work / "storage.conf").write_text(text, encoding="utf-8")
@@ -337,7 +330,7 @@ def _create(path: Path, work: Path, spool: Path, runner: Runner) -> None:
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     new.chmod(STORE_MODE)
-    made = _prepared(new, work, spool, runner)
+    made = _prepare(new, work, spool, runner)
     made.images()
     made.flush()
     new.rename(path)
