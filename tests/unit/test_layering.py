@@ -30,8 +30,8 @@ ops.checking:          repair > fsck_sysroot > fsck > deployed_files fsck_verity
                        > finding verify_objects
 ops.deploying:         cleanup > pin wanted > bound composefs deploy hooks kargs next_boot
 ops.difference:        root_difference > package_databases tree_difference
-ops.importing:         pull > fetch open_image recover > layer publish signature source
-                       > assemble base > crew merge moves policy_tree pull_plan staging
+ops.importing:         pull > fetch open_image recover > publish signature source > assemble
+                       > layer merge > base > crew moves policy_tree pull_plan staging
 ops.stored:            boot_files explain > copy new_root notes prune usage
                        > base_refs lock progress store workspace
 tools.bootloaders:     bootctl bootupctl grub
