@@ -21,7 +21,6 @@ from bound_images.storage.storeimages import StoredImage
 from bound_images.units.scan import ARTIFACT, ARTIFACT_REMEDY, BoundImage, scan
 from bound_images.where import check_store, private_directory, state_directory
 from orch_frame.errors import MismatchError, NotFoundError, OrchError, StoreDamagedError, ToolError
-from orch_frame.lock import DEFAULT_TIMEOUT
 from orch_frame.several import raise_all
 
 
