@@ -101,6 +101,16 @@ def test_an_operation_may_call_another_that_locks_too(tmp_path):
             pass
 
 
+def test_a_lock_that_was_let_go_is_taken_anew(tmp_path):
+    for _ in range(2):
+        with (
+            locked(tmp_path, exclusive=True, timeout=0),
+            pytest.raises(LockedError),
+            holder_fails(tmp_path),
+        ):
+            pytest.fail("two processes hold the lock")
+
+
 @contextmanager
 def holder_fails(repo: Path) -> Iterator[None]:
     """Try from another process, without waiting."""
