@@ -59,14 +59,23 @@ def run_hooks(hooks: Sequence[Path], root: Path, facts: Mapping[str, str]) -> No
         tempfile.TemporaryDirectory(prefix="bootc-orch-hook-") as directory,
         read_only_bind(root, Path(directory)) as shown,
     ):
-        for hook in hooks:
-            logger.info("running %s", hook)
-            try:
-                run([str(hook), str(shown)], env={**facts, "BOOTC_ORCH_ROOT": str(shown)})
-            except CommandError as error:
-                raise HookError(
-                    f"The hook {hook} refused the new system (status {error.status}).",
-                    details=error.stderr,
-                    hint="Nothing was staged; solve what the hook reports, then try again.",
-                    path=str(hook),
-                ) from error
+        ask_hooks(hooks, shown, facts)
+
+
+def ask_hooks(hooks: Sequence[Path], shown: Path, facts: Mapping[str, str]) -> None:
+    """Have each hook look at the new root, which is *shown*; *facts* are in its environment.
+
+    Raises:
+        HookError: one of them ended with another status than 0; later ones were not run.
+    """
+    for hook in hooks:
+        logger.info("running %s", hook)
+        try:
+            run([str(hook), str(shown)], env={**facts, "BOOTC_ORCH_ROOT": str(shown)})
+        except CommandError as error:
+            raise HookError(
+                f"The hook {hook} refused the new system (status {error.status}).",
+                details=error.stderr,
+                hint="Nothing was staged; solve what the hook reports, then try again.",
+                path=str(hook),
+            ) from error
