@@ -75,14 +75,18 @@ def enter_private_namespace() -> None:
 
 def is_read_only_medium(path: Path) -> bool:
     """Say whether the filesystem itself that *path* is on is read-only, however it is mounted."""
-    wanted = os.fsencode(path.resolve())
+    mountinfo = Path("/proc/self/mountinfo").read_bytes()
+    return is_medium_read_only(mountinfo, os.fsencode(path.resolve()))
+
+
+def is_medium_read_only(mountinfo: bytes, wanted: bytes) -> bool:
+    """Say the same of *wanted*, an absolute path without links, by the text of a ``mountinfo``."""
     best, options = b"", b""
-    with Path("/proc/self/mountinfo").open("rb") as lines:
-        for line in lines:
-            point = _unescaped(line.split()[4])
-            inside = wanted == point or wanted.startswith(point.rstrip(b"/") + b"/")
-            if inside and len(point) >= len(best):
-                best, options = point, line.split()[-1]
+    for line in mountinfo.splitlines():
+        point = _unescaped(line.split()[4])
+        inside = wanted == point or wanted.startswith(point.rstrip(b"/") + b"/")
+        if inside and len(point) >= len(best):
+            best, options = point, line.split()[-1]
     return b"ro" in options.split(b",")
 
 

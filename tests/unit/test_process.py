@@ -109,6 +109,12 @@ def test_a_status_that_is_no_answer_is_an_error_with_what_was_written_to_standar
     assert found.summary == "sh exited with status 3."
 
 
+def test_what_is_no_text_on_standard_error_is_shown_escaped():
+    with pytest.raises(CommandError) as caught:
+        run(["sh", "-c", r"printf 'a\377b' >&2; exit 1"])
+    assert caught.value.stderr == r"a\xffb"
+
+
 def test_a_program_that_is_killed_is_an_error_that_names_the_signal():
     with pytest.raises(CommandError, match=r"^sh was killed by signal 9\.$"):
         run(["sh", "-c", "kill -KILL $$"])

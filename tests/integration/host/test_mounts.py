@@ -85,3 +85,31 @@ except ReadOnlyError as error:
     assert in_a_world(tmp_path, "ro", "ro", program)[0] == (
         "A private mount namespace is refused: Operation not permitted. Run the command as root."
     )
+
+
+def test_a_medium_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
+    """An overlay without an upper layer stands for a disc: it cannot be made writable."""
+    program = """
+import sys
+from pathlib import Path
+from bootc_orch.tools.mounts import writable_sysroot
+from orch_frame.errors import ReadOnlyError
+try:
+    writable_sysroot(Path(sys.argv[1]))
+except ReadOnlyError as error:
+    print(error.summary, error.path)
+"""
+    for name in ("lower", "other", "sysroot"):
+        (tmp_path / name).mkdir()
+    script = """
+mount -t overlay overlay -o "lowerdir=$ROOT/lower:$ROOT/other" "$ROOT/sysroot"
+"$PYTHON" -c "$PROGRAM" "$ROOT"
+"""
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-euc", script],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": ":".join(sys.path),
+             "PYTHON": sys.executable, "PROGRAM": program, "ROOT": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    place = tmp_path / "sysroot"
+    assert done.stdout == f"{place} cannot be made writable: Read-only file system. {place}\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bootc_orch.tools.mounts import (
+    is_medium_read_only,
     is_mount_point,
     is_mounted_read_only,
     is_read_only_medium,
@@ -56,5 +57,19 @@ def test_a_link_to_a_mount_point_is_one(tmp_path):
     assert not is_mount_point(tmp_path)
 
 
-def test_proc_is_no_read_only_medium(tmp_path):
+@pytest.mark.parametrize(
+    ("path", "read_only"),
+    [
+        pytest.param(b"/medium", True, id="where it is mounted"),
+        pytest.param(b"/medium/ostree", True, id="below"),
+        pytest.param(b"/mediums", False, id="a name that begins alike"),
+        pytest.param(b"/sysroot/ostree", False, id="a read-only mount of what can be written"),
+        pytest.param(b"/covered/x", False, id="the upper of two mounts"),
+    ],
+)
+def test_a_medium_is_read_only_if_its_filesystem_is_however_it_is_mounted(path, read_only):
+    assert is_medium_read_only(MOUNTINFO, path) is read_only
+
+
+def test_what_is_written_to_is_no_read_only_medium(tmp_path):
     assert not is_read_only_medium(tmp_path)

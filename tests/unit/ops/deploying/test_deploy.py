@@ -236,6 +236,11 @@ def test_an_image_that_says_nothing_of_arguments_changes_none(machine):
     assert upgraded_kargs(machine.repo, tree_of(machine, {"usr": {}}), made) == ("a", "mine")
 
 
+def test_the_first_image_that_asks_for_arguments_gets_them(machine):
+    made = machine.deploy(machine.image(1), options="mine")
+    assert upgraded_kargs(machine.repo, tree_of(machine, bootable_with("a")), made) == ("mine", "a")
+
+
 CONF = {"prepare-root.conf": b"[composefs]\nenabled = signed\n"}
 OFF = {"prepare-root.conf": b"[composefs]\nenabled = no\n"}
 

@@ -10,6 +10,7 @@ import pytest
 from bootc_orch.model.host.bootloader import Bootloader
 from bootc_orch.ops.installing.bootloader import (
     LoaderPlan,
+    _efi_platform,
     apply_bootloader,
     plan_bootloader,
     require_boot_filesystem,
@@ -216,6 +217,14 @@ def test_bootupd_installs_from_the_deployment(machine, installer, programs, tmp_
             "--src-root=/deployment", "--device=/dev/vda", str(tmp_path),
         )
     ]  # fmt: skip
+
+
+def test_the_firmware_of_each_machine_loads_its_own_platform(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert _efi_platform() == "arm64-efi"
+    monkeypatch.setattr("platform.machine", lambda: "s390x")
+    with pytest.raises(ToolError, match=r"^There is no GRUB for UEFI on s390x\.$"):
+        _efi_platform()
 
 
 def test_a_driver_on_the_system_partition_is_seen(tmp_path):

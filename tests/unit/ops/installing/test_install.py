@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.handmade_sysroot import HandmadeSysroot
+from support.handmade_sysroot import BOOTABLE, HandmadeSysroot
 from support.scripted_ostree import IMAGE, OTHER_IMAGE
 
+import bound_images
 from bootc_orch.ops.deploying.bound import BoundOptions
 from bootc_orch.ops.host.transaction import TransactionOptions
 from bootc_orch.ops.importing.pull_plan import PullOptions
 from bootc_orch.ops.installing.install import (
     InstallRequest,
+    _add_mount,
     all_kargs,
     check_root,
     host_kargs,
@@ -22,6 +24,8 @@ from bootc_orch.ops.installing.install import (
 from bootc_orch.ops.installing.install_plan import plan_install, preview_install
 from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.tools.proxy.options import ProxyOptions
+from bound_images import Record, SyncPlan, SyncResult, default_lock
+from orch_frame.below import Below
 from orch_frame.errors import NotFoundError, UsageError
 
 PULL = PullOptions(ProxyOptions(), offline=True, lock_timeout=0)
@@ -53,6 +57,31 @@ def test_a_root_is_made_into_a_sysroot_that_follows_the_target(machine, request_
     assert [words[0] for words in machine.ran("ostree", "admin")] == ["os-init", "deploy"]
     assert told.events == [("step", "opening"), ("step", "deploying")]
     assert not (found.deployment.path / "etc/fstab").exists()
+
+
+def test_app_images_are_brought_in_before_the_first_deployment_is_made(
+    machine, request_for, told, monkeypatch
+):
+    unit = {"app.container": b"[Container]\nImage=quay.io/app:1\n"}
+    lib = {**BOOTABLE["usr"]["lib"], "bootc": {"bound-images.d": unit}}
+    commit = machine.image(1, tree={"usr": {"lib": lib}})
+    before = []
+
+    def sync(root, store, lock, options, *, progress):
+        before.append((machine.order(), sorted(path.name for path in root.path.iterdir())))
+        lock.parent.mkdir(parents=True)
+        lock.write_text("{}")
+        # What another process leaves meanwhile takes the name that was foreseen.
+        (machine.root / f"ostree/deploy/default/deploy/{commit}.0").mkdir(parents=True)
+        return SyncResult(SyncPlan(()), Record(()))
+
+    monkeypatch.setattr(bound_images, "sync", sync, raising=False)
+    found = install(request_for, PULL, BoundOptions(), told)
+    assert before == [([], ["usr", "version"])]
+    assert found.deployment.name == f"{commit}.1"
+    record = default_lock(machine.sysroot.store_path, found.deployment.name)
+    assert [(path, path.read_text()) for path in record.parent.iterdir()] == [(record, "{}")]
+    assert ("step", "bound_images") in told.events
 
 
 def test_a_root_that_has_a_deployment_is_refused(machine, request_for, told):
@@ -120,6 +149,24 @@ def test_a_root_is_used_if_it_is_new_or_unfinished(tmp_path, names, complaint):
     with pytest.raises(UsageError) as caught:
         check_root(wanted)
     assert caught.value.summary == f"{root} {complaint}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(None, b"new\n", id="none"),
+        pytest.param(b"", b"new\n", id="empty"),
+        pytest.param(b"old\n", b"old\nnew\n", id="whole lines"),
+        pytest.param(b"\xff old", b"\xff old\nnew\n", id="a line that does not end"),
+    ],
+)
+def test_boot_is_added_to_the_table_of_mounts_on_a_line_of_its_own(tmp_path, before, after):
+    (tmp_path / "etc").mkdir()
+    table = tmp_path / "etc/fstab"
+    if before is not None:
+        table.write_bytes(before)
+    _add_mount(Below(tmp_path), b"new\n")
+    assert table.read_bytes() == after
 
 
 def test_a_root_that_is_nowhere_is_refused(tmp_path):
