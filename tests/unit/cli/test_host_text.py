@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bootc_orch.cli.terminal import output
 from bootc_orch.cli.terminal.host_text import say_host
 from bootc_orch.model.host.document import EntryStatus, Host, HostSpec, ImageStatus, UsrOverlay
 from bootc_orch.model.image.reference import OstreeImageReference
+from orch_frame import output
 
 REFERENCE = OstreeImageReference.parse("ostree-unverified-registry:quay.io/a/b:1")
 SIGNED = OstreeImageReference.parse("ostree-image-signed:docker://quay.io/a/b:1")

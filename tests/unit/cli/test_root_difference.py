@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from bootc_orch.cli.terminal import output
 from bootc_orch.cli.terminal.root_difference import detail_lines, difference_json, summary_lines
 from bootc_orch.model.packages.package import (
     Package,
@@ -17,6 +16,7 @@ from bootc_orch.model.packages.package import (
 from bootc_orch.ops.difference.package_databases import ManagedPackages
 from bootc_orch.ops.difference.root_difference import RootDifference, System
 from bootc_orch.ops.difference.tree_difference import TreeDifference
+from orch_frame import output
 
 OLD = System(f"{'ab' * 32}.1", "1", "6.1")
 NEW = System(None, "2", "6.6")

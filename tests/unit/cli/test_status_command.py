@@ -9,9 +9,9 @@ import yaml
 from typer.testing import CliRunner
 
 from bootc_orch.cli.host.status import app
-from bootc_orch.cli.terminal import output
 from bootc_orch.model.host.document import canonical_json
 from bootc_orch.ops.host.status import only_booted, read_host
+from orch_frame import output
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from support.handmade import digest_named, image_metadata
 
 from bootc_orch.cli.host.transactions import say_transaction
-from bootc_orch.cli.terminal import output
 from bootc_orch.cli.terminal.transaction_plan import UNKNOWN, say_transaction_plan
 from bootc_orch.model.image.layout import classify
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
@@ -24,6 +23,7 @@ from bootc_orch.ops.host.transaction import Result
 from bootc_orch.ops.host.transaction_plan import Space, TransactionPlan
 from bootc_orch.ops.importing.pull_plan import LayerAction, LayerPlan, OpenedImage, PullPlan
 from bootc_orch.ops.stored.store import ImageState
+from orch_frame import output
 
 IMAGE = OstreeImageReference.parse("ostree-unverified-registry:quay.io/a/b:1")
 SIGNED = OstreeImageReference.parse("ostree-image-signed:docker://quay.io/a/b:1")
