@@ -1,58 +1,73 @@
-"""Read a database of rpm: the tables of SQLite directly, older formats by the rpm program.
+"""Let the rpm program list a database in one of its older formats.
 
-Source: rpm's databases ``rpmdb.sqlite`` (since 4.16), ``Packages.db`` (ndb) and ``Packages``
-(Berkeley DB); rpm(8).
+Source: rpm's databases ``Packages.db`` (ndb) and ``Packages`` (Berkeley DB); rpm(8).
 """
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
+import os
+import select
+import time
 from pathlib import Path
+from typing import IO
 
-from bootc_orch.process import run
-from orch_frame.errors import InvalidImageError
+from bootc_orch.process import PIPE, program_exists, spawn
+from orch_frame.errors import LimitError, ToolMissingError
 
 SQLITE_NAME = "rpmdb.sqlite"
 # A write-ahead log beside the database may hold what was written last.
 SQLITE_FILES = (SQLITE_NAME, f"{SQLITE_NAME}-wal")
 OLDER_FILES = ("Packages.db", "Packages")
+DEADLINE_SECONDS = 20.0
+LISTING_BYTES_MAX = 16 << 20
+# It maps the database, and holds one header at a time.
+MEMORY_BYTES_MAX = 1 << 30
 
 
-def read_headers(database: Path, *, source: str) -> list[bytes]:
-    """Return the header of each package in an SQLite database, which must be writable.
-
-    SQLite writes beside a database also when it only reads, so this wants a copy.
+def list_packages(
+    directory: Path, query_format: str, *, source: str, seconds: float = DEADLINE_SECONDS
+) -> str:
+    """Return what rpm lists of the database in *directory*, which must be writable.
 
     Args:
-        database: The copy.
+        directory: Where a copy of the database is.
+        query_format: What to list of each package; see rpm-queryformat(7).
         source: What it is a copy of, for messages.
-
-    Raises:
-        InvalidImageError: it is no database of rpm.
-    """
-    try:
-        with contextlib.closing(sqlite3.connect(database)) as connection:
-            # A view in its place could compute for ever, and call functions.
-            connection.execute("PRAGMA trusted_schema = OFF")
-            query = "SELECT 1 FROM sqlite_master WHERE name = 'Packages' AND type = 'table'"
-            if connection.execute(query).fetchone() is None:
-                raise InvalidImageError(f"{source} has no table of packages.", path=source)
-            rows = connection.execute("SELECT blob FROM Packages").fetchall()
-    except sqlite3.Error as error:
-        raise InvalidImageError(
-            f"{source} is no database of rpm.", details=str(error), path=source
-        ) from error
-    if not all(isinstance(blob, bytes) for (blob,) in rows):
-        raise InvalidImageError(f"{source} holds what is no header of a package.", path=source)
-    return [blob for (blob,) in rows]
-
-
-def list_packages(directory: Path, query_format: str) -> str:
-    """Return what rpm lists of the database in *directory*, which must be writable.
+        seconds: How long rpm may take.
 
     Raises:
         ToolMissingError: rpm is not installed.
         CommandError: rpm cannot read it.
+        LimitError: rpm takes too long, or lists too much.
     """
-    return run(["rpm", "--dbpath", directory, "-qa", "--queryformat", query_format]).text
+    if not program_exists("rpm"):
+        raise ToolMissingError("rpm")
+    query = ("rpm", "--dbpath", directory, "-qa", "--queryformat", query_format)
+    with spawn([*_bounds(seconds), *query], stdout=PIPE) as process:
+        if process.stdout is None:
+            raise AssertionError("a pipe was asked for")
+        listing = _read(process.stdout, time.monotonic() + seconds, source)
+    return listing.decode(errors="backslashreplace").rstrip("\n")
+
+
+def _bounds(seconds: float) -> tuple[str, ...]:
+    """The prefix that bounds memory and processor time; empty where util-linux is missing."""
+    if not program_exists("prlimit"):
+        return ()
+    return ("prlimit", f"--as={MEMORY_BYTES_MAX}", f"--cpu={max(1, round(seconds))}", "--")
+
+
+def _read(stream: IO[bytes], deadline: float, source: str) -> bytes:
+    """Read *stream* to its end; who raises in the block of `spawn` ends the program."""
+    pieces: list[bytes] = []
+    length = 0
+    while length <= LISTING_BYTES_MAX:
+        ready, _, _ = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise LimitError(f"{source} takes too long to read.", path=source)
+        piece = os.read(stream.fileno(), 1 << 16)
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+        length += len(piece)
+    raise LimitError(f"{source} has more packages than can be compared.", path=source)

@@ -37,7 +37,8 @@ ops.stored:            boot_files explain > copy new_root notes prune usage
 tools.bootloaders:     bootctl bootupctl grub
 tools.proxy:           client > pipes > channel options replies stream > errors timers
 tools.ostree:          admin sysroot > repo > objects > files verity
-tools:                 filesystem > credentials immutable mounts root_only rpm skopeo systemd
+tools:                 filesystem > credentials immutable mounts root_only rpm rpm_sqlite skopeo
+                       systemd
 stream:                derived encapsulated > commit_tree trees > layer_stream objects tar
                        > decompress layer_report object_format paths pax selinux tar_header
 bootc_orch:            process
@@ -77,6 +78,7 @@ HOMES = {
     "yaml": ("config.py", "cli/"),
     "isal": ("stream/",),
     "backports": ("stream/",),
+    "sqlite3": ("tools/rpm_sqlite.py",),
 }
 
 

@@ -7,6 +7,7 @@ documentation of versions.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 
 from bootc_orch.model.packages.dpkg import compare_versions as compare_loosely
@@ -17,6 +18,7 @@ from orch_frame.errors import InvalidImageError
 # Sorts as what it stands for does; only keys of the same thing are compared.
 _Key = tuple[int | str, ...]
 
+_FIELDS = ("P", "V", "A")
 _VERSION = re.compile(
     r"(?P<numbers>[0-9]+(?:\.[0-9]+)*)(?P<letter>[a-z]?)"
     r"(?P<suffixes>(?:_(?:alpha|beta|pre|rc|cvs|svn|git|hg|p)[0-9]*)*)"
@@ -29,25 +31,21 @@ _SUFFIXES |= {"cvs": 1, "svn": 2, "git": 3, "hg": 4, "p": 5}
 _NO_SUFFIX: _Key = (0, *number_key(""))
 
 
-def parse_installed(text: str, *, source: str) -> tuple[Package, ...]:
-    """Read the packages from apk's file ``installed``: ``P:`` name, ``V:`` version, ``A:`` machine.
+def parse_installed(lines: Iterable[str], *, source: str) -> Iterator[Package]:
+    """Read the packages from the lines of apk's file ``installed``.
+
+    ``P:`` is the name, ``V:`` the version, ``A:`` the machine.
 
     Raises:
         InvalidImageError: a package has no name or no version.
     """
-    packages = []
-    for stanza in re.split(r"\n(?:[ \t]*\n)+", text.strip("\n")):
-        # The files of the package follow its own fields, under some of the same letters.
-        fields = dict(reversed([_field(line) for line in stanza.split("\n") if line.strip()]))
-        if not fields:
-            continue
+    for fields in _stanzas(lines):
         if not fields.get("P") or not fields.get("V"):
             raise InvalidImageError(
                 f"{source}: {fields.get('P') or 'a package'} has no name or no version.",
                 path=source,
             )
-        packages.append(Package(fields["P"], fields.get("A", ""), fields["V"]))
-    return tuple(packages)
+        yield Package(fields["P"], fields.get("A", ""), fields["V"])
 
 
 def compare_versions(one: str, other: str) -> int:
@@ -66,9 +64,25 @@ def compare_versions(one: str, other: str) -> int:
     )
 
 
-def _field(line: str) -> tuple[str, str]:
-    key, _, value = line.partition(":")
-    return key, value.strip()
+def _stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield `_FIELDS` of each stanza that has anything.
+
+    The files of the package follow its own fields, under some of the same letters.
+    """
+    fields: dict[str, str] = {}
+    begun = False
+    for line in lines:
+        if not line.strip():
+            if begun:
+                yield fields
+            fields, begun = {}, False
+            continue
+        begun = True
+        key, _, value = line.partition(":")
+        if key in _FIELDS:
+            fields.setdefault(key, value.strip())
+    if begun:
+        yield fields
 
 
 def _compare_numbers(one: list[str], other: list[str]) -> int:

@@ -6,7 +6,7 @@ Source: deb822(5), dpkg-query(1) for the states of a package, deb-version(7).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 
 from bootc_orch.model.packages.package import Package
@@ -15,21 +15,20 @@ from orch_frame.errors import InvalidImageError
 
 # States in which none of the files of a package but its configuration are there.
 _ABSENT = ("not-installed", "config-files")
+_FIELDS = ("package", "status", "architecture", "version")
 _PIECE = re.compile(r"([^0-9]*)([0-9]*)")
 _Piece = tuple[tuple[int, ...], tuple[int, str]]
 
 
-def parse_status(text: str, *, source: str) -> tuple[Package, ...]:
-    """Read the packages that are installed from dpkg's file ``status``.
+def parse_status(lines: Iterable[str], *, source: str) -> Iterator[Package]:
+    """Read the packages that are installed from the lines of dpkg's file ``status``.
 
     Raises:
         InvalidImageError: a package has no name, state or version.
     """
-    return tuple(
-        _package(fields, source)
-        for fields in _stanzas(text)
-        if _state(fields, source) not in _ABSENT
-    )
+    for fields in _stanzas(lines):
+        if _state(fields, source) not in _ABSENT:
+            yield _package(fields, source)
 
 
 def compare_versions(one: str, other: str) -> int:
@@ -40,18 +39,21 @@ def compare_versions(one: str, other: str) -> int:
     return 0
 
 
-def _stanzas(text: str) -> Iterator[dict[str, str]]:
-    """Yield the fields of each stanza; of a field that is continued only the first line."""
+def _stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield `_FIELDS` of each stanza that has anything; they stand on one line each."""
     fields: dict[str, str] = {}
-    for line in text.split("\n"):
+    begun = False
+    for line in lines:
         if not line.strip():
-            if fields:
+            if begun:
                 yield fields
-            fields = {}
+            fields, begun = {}, False
         elif not line[0].isspace():
+            begun = True
             name, _, value = line.partition(":")
-            fields[name.lower()] = value.strip()
-    if fields:
+            if (key := name.lower()) in _FIELDS:
+                fields[key] = value.strip()
+    if begun:
         yield fields
 
 

@@ -12,6 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from orch_frame.errors import LimitError
+
+# Debian 12 consists of 64 419 packages.
+PACKAGES_MAX = 65_536
+# Package managers make file names of names and versions, and no file system has longer ones.
+TEXT_MAX = 255
 # Negative if the first version is older than the second, 0 if neither is, else positive.
 Order = Callable[[str, str], int]
 
@@ -91,6 +97,28 @@ class PackageDifference:
             upgraded=tuple(sorted(set(changes) - set(older))),
             downgraded=tuple(sorted(older)),
         )
+
+
+def bounded(packages: Iterable[Package], *, source: str) -> tuple[Package, ...]:
+    """Collect *packages*, which the database *source* has.
+
+    Raises:
+        LimitError: there are more than `PACKAGES_MAX`, or a field has more than `TEXT_MAX`
+            characters.
+    """
+    found: list[Package] = []
+    for package in packages:
+        if len(found) == PACKAGES_MAX:
+            raise LimitError(f"{source} has more than {PACKAGES_MAX} packages.", path=source)
+        for text in (package.name, package.architecture, package.version):
+            if len(text) > TEXT_MAX:
+                raise LimitError(
+                    f"{source}: a package has a name or version of {len(text)} characters: "
+                    f"{text[:40]!a}…",
+                    path=source,
+                )
+        found.append(package)
+    return tuple(found)
 
 
 def _pairs(

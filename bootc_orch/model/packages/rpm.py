@@ -11,13 +11,15 @@ import struct
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from bootc_orch.model.packages.package import Package
+from bootc_orch.model.packages.package import TEXT_MAX, Package
 from bootc_orch.model.packages.version_number import number_key
 from orch_frame.errors import InvalidImageError
 
 # What `parse_listing` reads: one line a package, fields parted by a character no field can hold.
 LISTING_FORMAT = r"%{NAME}\t%|EPOCH?{%{EPOCH}}:{}|\t%{VERSION}\t%{RELEASE}\t%|ARCH?{%{ARCH}}:{}|\n"
 
+# rpm refuses headers with more tags.
+TAGS_MAX = 0xFFFF
 _INTRO = struct.Struct(">II")
 _ENTRY = struct.Struct(">IIII")
 _INT32, _STRING = 4, 6
@@ -42,19 +44,17 @@ def parse_header(blob: bytes, *, source: str) -> Package:
     )
 
 
-def parse_listing(text: str, *, source: str) -> tuple[Package, ...]:
+def parse_listing(text: str, *, source: str) -> Iterator[Package]:
     """Read what rpm lists in `LISTING_FORMAT`.
 
     Raises:
         InvalidImageError: a line is not in that form.
     """
-    packages = []
     for line in filter(None, text.split("\n")):
         fields = line.split("\t")
         if len(fields) != 5:
             raise InvalidImageError(f"{source}: rpm lists {line[:80]!a}.", path=source)
-        packages.append(_package(*fields, source=source))
-    return tuple(packages)
+        yield _package(*fields, source=source)
 
 
 def compare_versions(one: str, other: str) -> int:
@@ -68,6 +68,8 @@ def compare_versions(one: str, other: str) -> int:
 def _values(blob: bytes) -> Iterator[tuple[int, str]]:
     """Yield the tags of a header that are of interest, with their values as text."""
     count, length = _INTRO.unpack_from(blob)
+    if count > TAGS_MAX:
+        raise ValueError(f"it has {count} tags")
     start = _INTRO.size + count * _ENTRY.size
     data = blob[start : start + length]
     if len(data) != length:
@@ -77,7 +79,8 @@ def _values(blob: bytes) -> Iterator[tuple[int, str]]:
         if tag == _EPOCH and kind == _INT32:
             yield tag, str(struct.unpack_from(">I", data, offset)[0])
         elif tag in (_NAME, _VERSION, _RELEASE, _ARCH) and kind == _STRING:
-            end = data.index(b"\0", offset)
+            # Many tags may share one long text.
+            end = data.index(b"\0", offset, offset + TEXT_MAX + 1)
             yield tag, data[offset:end].decode(errors="backslashreplace")
 
 

@@ -7,26 +7,31 @@ moved to ``/usr/share/factory``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from bootc_orch.errors import CommandError
 from bootc_orch.model.packages import apk, dpkg, rpm
-from bootc_orch.model.packages.package import Order, Package, PackageDifference, PackageManager
+from bootc_orch.model.packages.package import (
+    Order,
+    Package,
+    PackageDifference,
+    PackageManager,
+    bounded,
+)
 from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.ops.stored.workspace import workspace
 from bootc_orch.tools.ostree.repo import Repo
-from bootc_orch.tools.rpm import (
-    OLDER_FILES,
-    SQLITE_FILES,
-    SQLITE_NAME,
-    list_packages,
-    read_headers,
-)
+from bootc_orch.tools.rpm import OLDER_FILES, SQLITE_FILES, SQLITE_NAME, list_packages
+from bootc_orch.tools.rpm_sqlite import read_headers
 from orch_frame.errors import InvalidImageError, LimitError, ToolError
 
 DATABASE_LIMIT = 1 << 28
+# The longest lines are lists of what a package needs, a few kilobytes.
+LINE_LIMIT = 1 << 20
 _RPM_DIRECTORIES = (
     "usr/share/rpm",
     "usr/lib/sysimage/rpm",
@@ -137,11 +142,21 @@ def _read(
         return ()
     if manager is PackageManager.RPM:
         return _read_rpm(repo, tree, path)
-    parse: Callable[..., tuple[Package, ...]] = (
+    parse: Callable[..., Iterable[Package]] = (
         dpkg.parse_status if manager is PackageManager.DPKG else apk.parse_installed
     )
-    data = tree.read(path, limit=DATABASE_LIMIT) or b""
-    return parse(data.decode(errors="backslashreplace"), source=path)
+    content = tree.content(path, limit=DATABASE_LIMIT)
+    if content is None:
+        return ()
+    with content.open(encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+        return bounded(parse(_lines(stream, path), source=path), source=path)
+
+
+def _lines(stream: IO[str], source: str) -> Iterator[str]:
+    while line := stream.readline(LINE_LIMIT):
+        if len(line) == LINE_LIMIT:
+            raise LimitError(f"{source} has a line of more than {LINE_LIMIT} bytes.", path=source)
+        yield line
 
 
 def _read_rpm(repo: Repo, tree: CommitTree, path: str) -> tuple[Package, ...]:
@@ -152,8 +167,10 @@ def _read_rpm(repo: Repo, tree: CommitTree, path: str) -> tuple[Package, ...]:
             _copy(repo, tree, f"{directory}/{one}", copy / one)
         if name == SQLITE_NAME:
             headers = read_headers(copy / name, source=path)
-            return tuple(rpm.parse_header(blob, source=path) for blob in headers)
-        found = rpm.parse_listing(list_packages(copy, rpm.LISTING_FORMAT), source=path)
+            packages = (rpm.parse_header(blob, source=path) for blob in headers)
+            return bounded(packages, source=path)
+        listing = list_packages(copy, rpm.LISTING_FORMAT, source=path)
+        found = bounded(rpm.parse_listing(listing, source=path), source=path)
     if not found:
         raise ToolError(
             f"rpm lists no package in {path}; it may have been built without this format."
@@ -162,6 +179,6 @@ def _read_rpm(repo: Repo, tree: CommitTree, path: str) -> tuple[Package, ...]:
 
 
 def _copy(repo: Repo, tree: CommitTree, path: str, target: Path) -> None:
-    data = tree.read(path, limit=DATABASE_LIMIT)
-    if data is not None:
-        target.write_bytes(data)
+    content = tree.content(path, limit=DATABASE_LIMIT)
+    if content is not None:
+        shutil.copyfile(content, target)

@@ -44,7 +44,12 @@ class CommitTree:
         return None if found is None else found[1].hex()
 
     def read(self, path: str, *, limit: int = FILE_LIMIT) -> bytes | None:
-        """Return the content of the regular file *path*; None if nothing is there.
+        """Return the content of the regular file *path*, as `content` finds it."""
+        content = self.content(path, limit=limit)
+        return None if content is None else content.read_bytes()
+
+    def content(self, path: str, *, limit: int) -> Path | None:
+        """Return where the content of the regular file *path* lies; None if nothing is there.
 
         Raises:
             InvalidImageError: it is no regular file.
@@ -60,11 +65,11 @@ class CommitTree:
                 raise InvalidImageError(f"{path} in the image is no regular file.", path=path)
             if status.st_size > limit:
                 raise LimitError(f"{path} in the image is longer than {limit} bytes.", path=path)
-            return content.read_bytes()
         except FileNotFoundError as error:
             raise StoreDamagedError(
                 f"The content of {path} in commit {self.commit} is missing.", path=str(content)
             ) from error
+        return content
 
 
 @contextmanager

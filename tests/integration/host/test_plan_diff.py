@@ -15,6 +15,7 @@ import pytest
 from support.cli import bootc_orch
 from support.host import KERNEL, System, make_os
 from support.images import FIXTURES, golden, layout_of
+from support.rpm_bombs import BOMBS
 
 from bootc_orch.model.packages.package import Package
 from bootc_orch.model.packages.rpm import LISTING_FORMAT, parse_listing
@@ -328,6 +329,10 @@ def test_other_databases_are_found_where_they_are(os_image, install):
         pytest.param(DPKG, b"Package: a\nVersion: 1\n", "a has no field Status", id="dpkg"),
         pytest.param(RPM, b"rubbish" * 100, "is no database of rpm", id="rpm"),
         pytest.param("usr/share/rpm/Packages.db", b"ndb", "rpm", id="rpm-of-another-format"),
+        *(
+            pytest.param(RPM, database, problem, id=f"rpm-{name}")
+            for name, (database, problem) in BOMBS.items()
+        ),
     ],
 )
 def test_a_database_that_cannot_be_read_is_said_to_be_so(os_image, install, name, data, problem):
@@ -369,7 +374,11 @@ def test_an_old_database_of_rpm_is_listed_by_rpm(os_image, install, tmp_path):
 @pytest.mark.skipif(shutil.which("rpm") is None, reason="needs rpm")
 def test_rpm_itself_takes_the_command_line_and_the_format(tmp_path):
     (tmp_path / "rpmdb.sqlite").write_bytes(rpm_database())
-    packages = parse_listing(list_packages(tmp_path, LISTING_FORMAT), source="rpmdb.sqlite")
+    packages = tuple(
+        parse_listing(
+            list_packages(tmp_path, LISTING_FORMAT, source="rpmdb.sqlite"), source="rpmdb.sqlite"
+        )
+    )
     assert Package("tool", "noarch", "2:1.0-3.el9") in packages
     assert len(packages) == 3
 

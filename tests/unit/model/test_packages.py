@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import random
 import shutil
-import sqlite3
 import struct
 import subprocess
 from pathlib import Path
@@ -14,11 +12,16 @@ from pathlib import Path
 import pytest
 
 from bootc_orch.model.packages import apk, dpkg, rpm
-from bootc_orch.model.packages.package import Package, PackageChange, PackageDifference
-from bootc_orch.tools.rpm import read_headers
-from orch_frame.errors import InvalidImageError
+from bootc_orch.model.packages.package import (
+    PACKAGES_MAX,
+    TEXT_MAX,
+    Package,
+    PackageChange,
+    PackageDifference,
+    bounded,
+)
+from orch_frame.errors import InvalidImageError, LimitError
 
-FIXTURES = Path(__file__).parents[2] / "fixtures/packages"
 ORDERS = {
     "dpkg": dpkg.compare_versions,
     "rpm": rpm.compare_versions,
@@ -64,11 +67,16 @@ A:x86_64
 """
 
 
+def lines(text):
+    """The lines of *text* as a file has them."""
+    return text.splitlines(keepends=True)
+
+
 def test_what_dpkg_has_installed_is_read_with_what_is_half_so():
-    assert dpkg.parse_status(STATUS, source="status") == (
+    assert [*dpkg.parse_status(lines(STATUS), source="status")] == [
         Package("bash", "amd64", "5.2.37-2+b5"),
         Package("held", "all", "1:2~rc1"),
-    )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -83,54 +91,17 @@ def test_what_dpkg_has_installed_is_read_with_what_is_half_so():
 )
 def test_a_status_of_dpkg_that_lacks_something_is_refused(text, complaint):
     with pytest.raises(InvalidImageError, match=complaint):
-        dpkg.parse_status(text, source="status")
+        tuple(dpkg.parse_status(lines(text), source="status"))
 
 
 def test_what_apk_has_installed_is_read_without_its_files():
-    assert apk.parse_installed(INSTALLED, source="installed") == (
+    assert [*apk.parse_installed(lines(INSTALLED), source="installed")] == [
         Package("musl", "x86_64", "1.2.5-r9"),
         Package("busybox", "x86_64", "1.37.0-r12"),
-    )
-    assert apk.parse_installed("", source="installed") == ()
-    with pytest.raises(InvalidImageError, match="musl has no name or no version"):
-        apk.parse_installed("P:musl\nA:x86_64\n", source="installed")
-
-
-def test_a_database_that_rpm_made_is_read_without_rpm(tmp_path):
-    """rpm 4.18 wrote it, with two versions of one package."""
-    database = tmp_path / "rpmdb.sqlite"
-    database.write_bytes(gzip.decompress((FIXTURES / "rpmdb.sqlite.gz").read_bytes()))
-    headers = read_headers(database, source="rpmdb.sqlite")
-    assert sorted(rpm.parse_header(blob, source="rpmdb.sqlite") for blob in headers) == [
-        Package("kernel", "noarch", "6.1-3.el9"),
-        Package("kernel", "noarch", "6.2-3.el9"),
-        Package("tool", "noarch", "2:1.0-3.el9"),
     ]
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        pytest.param("CREATE TABLE Other (x)", id="no-packages"),
-        pytest.param("CREATE VIEW Packages AS SELECT x'00' AS blob", id="view"),
-        pytest.param("CREATE TABLE Packages (x)", id="no-column"),
-        pytest.param(
-            "CREATE TABLE Packages (blob); INSERT INTO Packages VALUES ('text')", id="text"
-        ),
-    ],
-)
-def test_another_database_of_sqlite_is_none_of_rpm(tmp_path, schema):
-    connection = sqlite3.connect(tmp_path / "db")
-    connection.executescript(schema)
-    connection.close()
-    with pytest.raises(InvalidImageError):
-        read_headers(tmp_path / "db", source="db")
-
-
-def test_what_is_no_database_at_all_is_none_of_rpm(tmp_path):
-    (tmp_path / "db").write_bytes(b"rubbish" * 1000)
-    with pytest.raises(InvalidImageError, match="no database of rpm"):
-        read_headers(tmp_path / "db", source="db")
+    assert [*apk.parse_installed((), source="installed")] == []
+    with pytest.raises(InvalidImageError, match="musl has no name or no version"):
+        tuple(apk.parse_installed(lines("P:musl\nA:x86_64\n"), source="installed"))
 
 
 def header(entries: dict[int, bytes]) -> bytes:
@@ -149,6 +120,8 @@ def header(entries: dict[int, bytes]) -> bytes:
         pytest.param(header({1000: b"a", 1001: b"1", 1002: b"1"})[:-1], id="cut-off"),
         pytest.param(header({1000: b"a", 1001: b"1"}), id="no-release"),
         pytest.param(struct.pack(">II", 1 << 31, 0), id="huge-count"),
+        pytest.param(struct.pack(">II", 65536, 0) + bytes(16 * 65536), id="more-tags-than-of-rpm"),
+        pytest.param(header({1000: b"a" * 256, 1001: b"1", 1002: b"1"}), id="long-name"),
         pytest.param(
             struct.pack(">II", 1, 1) + struct.pack(">IIII", 1000, 6, 9, 1) + b"a", id="offset"
         ),
@@ -174,12 +147,29 @@ def test_no_bytes_make_the_parser_of_headers_fail_otherwise():
 
 def test_what_rpm_lists_is_read():
     text = "tool\t2\t1.0\t3\tnoarch\ngpg-pubkey\t\tabc\tdef\t\n"
-    assert rpm.parse_listing(text, source="Packages") == (
+    assert [*rpm.parse_listing(text, source="Packages")] == [
         Package("tool", "noarch", "2:1.0-3"),
         Package("gpg-pubkey", "", "abc-def"),
-    )
+    ]
     with pytest.raises(InvalidImageError, match="rpm lists"):
-        rpm.parse_listing("warning: something\n", source="Packages")
+        tuple(rpm.parse_listing("warning: something\n", source="Packages"))
+
+
+def test_no_more_packages_are_kept_than_any_system_has():
+    package = Package("a", "", "1")
+    kept = bounded(itertools.repeat(package, PACKAGES_MAX), source="status")
+    assert len(kept) == PACKAGES_MAX
+    with pytest.raises(LimitError, match="status has more than 65536 packages"):
+        bounded(itertools.repeat(package), source="status")
+
+
+@pytest.mark.parametrize("field", ["name", "architecture", "version"])
+def test_no_longer_names_and_versions_are_kept_than_files_can_have(field):
+    fields = {"name": "a", "architecture": "b", "version": "1"}
+    longest = Package(**{**fields, field: "x" * TEXT_MAX})
+    assert bounded([longest], source="status") == (longest,)
+    with pytest.raises(LimitError, match="256 characters"):
+        bounded([Package(**{**fields, field: "x" * (TEXT_MAX + 1)})], source="status")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +242,7 @@ def test_dpkg_lists_the_same_packages_of_this_system():
         if line.split("\t")[3] not in ("not-installed", "config-files")
     }
     text = Path("/var/lib/dpkg/status").read_text()
-    assert set(dpkg.parse_status(text, source="status")) == wanted
+    assert set(dpkg.parse_status(lines(text), source="status")) == wanted
 
 
 def test_packages_are_added_removed_upgraded_and_downgraded():
