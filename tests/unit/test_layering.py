@@ -45,7 +45,7 @@ bootc_orch:            process
 model.packages:        apk > dpkg rpm > package version_number
 model.host:            deployment > bls bootloader document kargs origin progress_v0
 model.image:           layout refs > difference reference > docker_reference manifest policy
-model:                 typed_json > digest gvariant safe_text strict_json timestamp
+model:                 typed_json > digest gvariant safe_text strict_json strict_toml timestamp
 bootc_orch:            errors
 """
 BOUND_IMAGES = """

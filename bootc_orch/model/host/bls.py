@@ -12,7 +12,9 @@ from typing import Self
 
 from orch_frame.errors import StoreDamagedError
 
-_OSTREE_PATH = re.compile(r"/ostree/boot\.([01])/([^/]+)/([0-9a-f]+)/([0-9]+)")
+_OSTREE_PATH = re.compile(r"/ostree/boot\.([01])/([^/]+)/([0-9a-f]+)/([0-9]{1,9})")
+# libostree counts deployments here; Python does not convert thousands of digits.
+_VERSION_DIGITS_MAX = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class BootEntry:
         """Read an entry.
 
         Raises:
-            StoreDamagedError: a line has a key without a value, or a control character.
+            StoreDamagedError: a line has a key without a value, or a control character; or the
+                version is a number that no deployment can have.
         """
         keys = []
         for line in text.split("\n"):
@@ -74,7 +77,13 @@ class BootEntry:
                     f"The boot entry {name} has a damaged line: {stripped[:80]!a}.", path=name
                 )
             keys.append((key, value.strip()))
-        return cls(name, tuple(keys))
+        entry = cls(name, tuple(keys))
+        if entry._is_numbered() and len(entry.get("version") or "") > _VERSION_DIGITS_MAX:
+            raise StoreDamagedError(
+                f"The boot entry {name} has a version of more than {_VERSION_DIGITS_MAX} digits.",
+                path=name,
+            )
+        return entry
 
     def get(self, key: str) -> str | None:
         """Return the first value of *key*, or None."""
@@ -83,8 +92,11 @@ class BootEntry:
     @property
     def version(self) -> int:
         """The entry's place: the highest is the default; 0 if it is no number."""
+        return int(self.get("version") or "") if self._is_numbered() else 0
+
+    def _is_numbered(self) -> bool:
         text = self.get("version") or ""
-        return int(text) if text.isdecimal() and text.isascii() else 0
+        return text.isdecimal() and text.isascii()
 
     @property
     def options(self) -> str:

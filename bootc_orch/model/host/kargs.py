@@ -5,11 +5,10 @@ Source: bootc's ``usr/lib/bootc/kargs.d/*.toml``; quoting is that of the kernel'
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from bootc_orch.model import strict_toml
 from bootc_orch.model.safe_text import MAX_KERNEL_ARGUMENT, safe_text
 from orch_frame.errors import InvalidImageError
 
@@ -104,10 +103,7 @@ def parse_kargs_file(text: str, *, source: str, machine: str) -> tuple[str, ...]
         InvalidImageError: it is no TOML, has an unknown key, a value of the wrong type, or an
             argument that cannot stand in a boot entry.
     """
-    try:
-        document: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidImageError(f"{source} is not TOML: {error}.", path=source) from error
+    document = strict_toml.loads(text, source=source)
     if unknown := sorted(set(document) - {"kargs", "match-architectures"}):
         raise InvalidImageError(f"{source} has the unknown key {unknown[0]!a}.", path=source)
     if "kargs" not in document:

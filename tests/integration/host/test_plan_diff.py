@@ -332,6 +332,7 @@ def test_other_databases_are_found_where_they_are(os_image, install):
         *(
             pytest.param(RPM, database, problem, id=f"rpm-{name}")
             for name, (database, problem) in BOMBS.items()
+            if name in ("generated", "virtual")
         ),
     ],
 )

@@ -24,15 +24,41 @@ def test_an_entry_tells_its_place_and_its_deployment():
     assert entry.get("initrd") is None
 
 
-@pytest.mark.parametrize("link", ["/ostree/boot.2/a/ab/0", "/ostree/boot.0/a/xyz/0", "x", ""])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "/ostree/boot.2/a/ab/0",
+        f"/ostree/boot.0/a/ab/{'9' * 4401}",
+        "/ostree/boot.0/a/xyz/0",
+        "x",
+        "",
+    ],
+)
 def test_other_links_lead_nowhere(link):
     assert BootLink.parse(link) is None
 
 
-@pytest.mark.parametrize("text", ["title\n", "title a\x1b[31m\n", "tïtle x\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "title\n",
+        "title a\x1b[31m\n",
+        "tïtle x\n",
+        f"version {'9' * 20}\n",
+        f"version {'1' * 4401}\n",
+    ],
+)
 def test_a_damaged_entry_is_named(text):
     with pytest.raises(StoreDamagedError, match=r"ostree-1\.conf"):
         BootEntry.parse(text, name="ostree-1.conf")
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("9" * 19, 10**19 - 1), ("6.1-amd64", 0), ("1" * 4401 + "-x", 0), ("\u0663", 0), ("7", 7)],
+)
+def test_a_version_counts_if_it_is_a_number(text, version):
+    assert BootEntry.parse(f"version {text}\n", name="x.conf").version == version
 
 
 @pytest.mark.parametrize("name", ["", "../x", "-x", "a/b", "a\nb", ".", "a" * 200, "x."])

@@ -64,11 +64,30 @@ def test_a_file_for_other_machines_gives_nothing():
         pytest.param("kargs = [1]", "array of strings", id="number"),
         pytest.param("kargs = []\nother = 1", "unknown key 'other'", id="unknown-key"),
         pytest.param("", "no kargs", id="empty"),
+        pytest.param('kargs = ["a"]\nx = ' + "9" * 4400, "not TOML", id="digits"),
+        pytest.param("kargs = [1e" + "9" * 4400 + "]", "array of strings", id="exponent"),
+        pytest.param("kargs = " + "[" * 3000, "nested deeper", id="brackets"),
+        pytest.param("kargs = " + "[" * 3000 + "]" * 3000, "nested deeper", id="arrays"),
+        pytest.param("kargs = " + "{a=" * 3000 + "1" + "}" * 3000, "nested deeper", id="tables"),
+        pytest.param("kargs = [" + "[{a=" * 900 + "1" + "}]" * 900, "nested deeper", id="both"),
+        pytest.param('"""\n"""[' + "[" * 3000, "nested deeper", id="after-a-string"),
+        pytest.param("a" + ".a" * 100_000 + " = 1", "more than 1000 dots", id="dotted-key"),
+        pytest.param("[a" + '."a"' * 100_000 + "]", "more than 1000 dots", id="dotted-table"),
+        pytest.param("kargs = [2026-02-30]", "not TOML", id="date"),
+        pytest.param('kargs = ["' + "a" * 1_000_000, "not TOML", id="open-string"),
+        pytest.param('kargs = ["""' + '"a' * 500_000, "not TOML", id="open-long-string"),
     ],
 )
 def test_a_file_that_cannot_be_honoured_is_refused(text, complaint):
     with pytest.raises(InvalidImageError, match=complaint):
         parse_kargs_file(text, source="x.toml", machine="x86_64")
+
+
+def test_brackets_and_dots_in_strings_and_comments_are_text():
+    many = "[." * 600
+    strings = f"\"a={many}\", 'b={many}', \"\"\"c={many}\"\"\", '''d={many}'''"
+    found = parse_kargs_file(f"# {many}\nkargs = [{strings}]", source="x.toml", machine="x86_64")
+    assert found == tuple(f"{key}={many}" for key in "abcd")
 
 
 @pytest.mark.parametrize(
