@@ -1,4 +1,4 @@
-"""Write small files so that a reader, and a power cut, finds the old content or the new."""
+"""Read and write small files: a reader, and a power cut, finds the old content or the new."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import tempfile
 from pathlib import Path
 
+from orch_frame.below import Below
 from orch_frame.errors import OrchError, ReadOnlyError, SpaceError, StorageIOError
 
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+MAX_STATE_BYTES = 16 * 1024 * 1024
 REFUSED = (1, 13, 30)  # EPERM, EACCES, EROFS
 
 
@@ -34,6 +36,22 @@ def replace_file(path: Path, text: str, *, mode: int = 0o644) -> None:
         _sync_directory(path.parent)
     except OSError as error:
         raise write_error(error, path) from error
+
+
+def read_state(state: Path, name: str) -> str | None:
+    """Return the text of the file *name* in the directory *state*, None where nothing is there.
+
+    Raises:
+        StoreDamagedError: it is no file, or longer than `MAX_STATE_BYTES`.
+        StorageIOError: it cannot be read.
+    """
+    try:
+        data = Below(state).read(name, limit=MAX_STATE_BYTES)
+    except FileNotFoundError:  # the directory
+        return None
+    except OSError as error:
+        raise StorageIOError(f"{state / name} cannot be read: {error.strerror}.") from error
+    return None if data is None else data.decode("utf-8", "replace")
 
 
 def write_error(error: OSError, path: Path) -> OrchError:

@@ -11,7 +11,7 @@ from os import W_OK, access
 from pathlib import Path, PurePosixPath
 
 from bound_images.rootfs import Root
-from orch_frame.errors import NotFoundError
+from orch_frame.errors import NotFoundError, StoreDamagedError
 
 # The link in the image, and what it leads to on an ostree host.
 STORE_LINK = PurePosixPath("/usr/lib/bootc/storage")
@@ -60,13 +60,31 @@ def check_store(store: Path) -> None:
 
 
 def state_directory(store: Path) -> Path:
-    """Return the directory beside *store* for records, the lock, and blobs in flight."""
-    return store.parent / "bound-images"
+    """Return the directory beside *store* for records, the lock, and blobs in flight.
+
+    Raises:
+        StoreDamagedError: something else has its name, such as a link, which might lead anywhere.
+    """
+    state = store.parent / "bound-images"
+    if state.is_symlink() or (state.exists() and not state.is_dir()):
+        raise StoreDamagedError(
+            f"{state} is no directory.", hint="Remove it: a new one is made.", path=str(state)
+        )
+    return state
 
 
 def default_lock(store: Path, root_id: str) -> Path:
-    """Return the lock file for the root called *root_id*."""
-    return state_directory(store) / f"{root_id}.json"
+    """Return the lock file for the root called *root_id*.
+
+    Raises:
+        StoreDamagedError: a link has its name, or that of its directory.
+    """
+    lock = state_directory(store) / f"{root_id}.json"
+    if lock.is_symlink():
+        raise StoreDamagedError(
+            f"{lock} is a link, and no lock file.", hint="Remove it, then run sync.", path=str(lock)
+        )
+    return lock
 
 
 def root_id(root: Root) -> str:

@@ -75,6 +75,20 @@ class Below:
         with self._found(path, os.O_PATH) as descriptor:
             return None if descriptor is None else Path(_opened_path(descriptor)).readlink()
 
+    def locate(self, path: str | PurePath) -> Path:
+        """Return where *path* leads to, or would lead to once it is made: no link is left in it.
+
+        Raises:
+            StoreDamagedError: a link on the way leads nowhere, or out.
+        """
+        wanted = PurePath(str(path).lstrip("/"))
+        for known in (wanted, *wanted.parents):
+            if (found := self.resolve(known)) is not None:
+                return found / wanted.relative_to(known)
+            if self.status(known, follow=False) is not None:
+                raise self._refused(known, f"is a link that leads to nothing in {self.top}")
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.top))
+
     def read(self, path: str | PurePath, *, limit: int = FILE_LIMIT) -> bytes | None:
         """Return the content of the regular file *path*; None where nothing is there.
 
@@ -105,11 +119,24 @@ class Below:
             with Path(_opened_path(descriptor)).open("rb") as file:
                 yield file
 
-    def replace(self, path: str | PurePath, data: bytes, *, mode: int = 0o644) -> None:
+    def make_directory(self, path: str | PurePath) -> None:
+        """Make the directory *path* if nothing has its name; what it is in has to be there.
+
+        Raises:
+            FileNotFoundError: what it is in is not there.
+        """
+        folder = self.directory(PurePath(path).parent)
+        with folder as descriptor, contextlib.suppress(FileExistsError):
+            os.mkdir(PurePath(path).name, dir_fd=descriptor)
+
+    def replace(
+        self, path: str | PurePath, data: bytes, *, mode: int = 0o644, like_old: bool = True
+    ) -> None:
         """Put *data* into the file *path* in one step; its directory has to be there.
 
         A link in the last component is replaced by the file.  Owner, mode and extended attributes
-        are those of the regular file that *path* led to; *mode* is for a new one.
+        are those of the regular file that *path* led to; *mode* is for a new one, and for every
+        one without *like_old*.
 
         Raises:
             StoreDamagedError: a directory or a special file is in its place.
@@ -125,7 +152,7 @@ class Below:
                 with os.fdopen(new, "wb") as file:
                     file.write(data)
                     file.flush()
-                    _take_over(old, new, mode)
+                    _take_over(old if like_old else None, new, mode)
                     os.fsync(new)
                 os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:

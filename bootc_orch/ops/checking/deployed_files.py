@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bootc_orch.model.gvariant import Dirtree
 from bootc_orch.model.host.deployment import Deployment
@@ -22,7 +22,8 @@ from bootc_orch.stream.object_format import Mode, open_stored
 from bootc_orch.tools.immutable import is_immutable, set_immutable
 from bootc_orch.tools.ostree.objects import RepoMode
 from bootc_orch.tools.ostree.repo import Repo
-from orch_frame.errors import OrchError
+from orch_frame.below import Below
+from orch_frame.errors import OrchError, StoreDamagedError
 
 # Whiteouts of container images inside the image, which are checked out as devices.
 _WHITEOUT = b".ostree-wh."
@@ -132,11 +133,18 @@ def put_right(
             try:
                 os.link(repo.content_path(file.checksum), link, follow_symlinks=False)
                 with _replaceable(repo, deployment, file):
-                    link.rename(deployment.path / file.path)
-            except OSError:
+                    _rename_into(link, Below(deployment.path), file.path)
+            except (OSError, StoreDamagedError):
                 continue
             done.append(file)
     return done
+
+
+def _rename_into(file: Path, deployment: Below, path: str) -> None:
+    """Put *file* at *path* of *deployment*, whose directories are no links."""
+    place = PurePosixPath(path)
+    with deployment.directory(place.parent, links=False) as folder:
+        os.rename(file, place.name, dst_dir_fd=folder)
 
 
 def restore_root(repo: Repo, deployment: Deployment) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from bootc_orch.ops.checking.finding import Finding, Remedy, Severity
 from bootc_orch.ops.checking.fsck import Report, check_repository, needs_root
 from bootc_orch.ops.deploying import bound
 from bootc_orch.tools.ostree.repo import Repo
-from bootc_orch.tools.ostree.sysroot import Sysroot, deployment_directories
-from orch_frame.errors import OrchError
+from bootc_orch.tools.ostree.sysroot import Sysroot, deployment_directories, origin_files
+from orch_frame.below import Below
+from orch_frame.errors import OrchError, StoreDamagedError
 from orch_frame.text import printable
 
 RESOLV_CONF = "usr/etc/resolv.conf"
@@ -75,24 +77,36 @@ def _check_entries(sysroot: Sysroot) -> Iterator[Finding]:
         files = [(key, entry.get(key)) for key in ("linux", "initrd")]
         found = []
         for key, name in files:
-            path = _boot_path(sysroot.path, name) if name else None
-            if path is None or not path.is_file() or path.stat().st_size == 0:
+            path = _boot_path(name) if name else None
+            if path is None or not _has_content(sysroot.below, path):
                 detail = f"The boot entry {entry.name} names {key} {name}, which is not there."
                 yield Finding("missing-boot-file", entry.name, detail, Remedy.REDEPLOY)
             else:
                 found.append(path)
         if len(found) == len(files):
-            yield from _check_bootcsum(entry, found)
+            yield from _check_bootcsum(sysroot.below, entry, found)
 
 
-def _check_bootcsum(entry: BootEntry, files: list[Path]) -> Iterator[Finding]:
+def _is_empty(below: Below, path: str) -> bool:
+    return below.is_file(path) and not _has_content(below, path)
+
+
+def _has_content(below: Below, path: str) -> bool:
+    try:
+        status = below.status(path)
+    except StoreDamagedError:
+        return False
+    return status is not None and stat.S_ISREG(status.st_mode) and status.st_size > 0
+
+
+def _check_bootcsum(below: Below, entry: BootEntry, files: list[str]) -> Iterator[Finding]:
     """Kernel and initramfs have one checksum, unless a device tree is part of it too."""
     if entry.link is None or entry.get("devicetree") or entry.get("fdtdir"):
         return
     digest = hashlib.sha256()
     for path in files:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
+        with below.stream(path) as stream:
+            while block := stream.read(1 << 20) if stream else b"":
                 digest.update(block)
     if digest.hexdigest() != entry.link.bootcsum:
         yield Finding(
@@ -103,9 +117,9 @@ def _check_bootcsum(entry: BootEntry, files: list[Path]) -> Iterator[Finding]:
         )
 
 
-def _boot_path(root: Path, name: str) -> Path:
+def _boot_path(name: str) -> str:
     """Find a boot file; entries name it from the root, or from a ``/boot`` of its own."""
-    return root / "boot" / name.removeprefix("/boot").lstrip("/")
+    return f"boot/{name.removeprefix('/boot').lstrip('/')}"
 
 
 def _check_deployment(repo: Repo, deployment: Deployment) -> Iterator[Finding]:
@@ -113,8 +127,7 @@ def _check_deployment(repo: Repo, deployment: Deployment) -> Iterator[Finding]:
     if not repo.has_commit(deployment.checksum):
         detail = f"The commit of deployment {name} is not in the repository."
         yield Finding("missing-commit", name, detail, Remedy.REDEPLOY)
-    resolv_conf = deployment.path / RESOLV_CONF
-    if resolv_conf.is_file() and resolv_conf.stat().st_size == 0:
+    if _is_empty(Below(deployment.path), RESOLV_CONF):
         yield Finding(
             "empty-resolv-conf",
             name,
@@ -218,9 +231,9 @@ def _check_leftovers(sysroot: Sysroot, deployments: tuple[Deployment, ...]) -> I
 def deployed_signatures(root: Path) -> dict[ImageReference, SignatureSource]:
     """Return who has to vouch for each image that a deployment in *root* follows."""
     found = {}
-    for path in sorted(root.glob("ostree/deploy/*/deploy/*.origin")):
-        text = Origin.parse(path.read_text(), source=str(path)).container
-        if text is not None:
-            reference = OstreeImageReference.parse(text)
+    for path, text in origin_files(root):
+        container = Origin.parse(text, source=str(path)).container
+        if container is not None:
+            reference = OstreeImageReference.parse(container)
             found[reference.image] = reference.signature
     return found

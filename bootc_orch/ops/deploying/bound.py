@@ -229,11 +229,11 @@ def collect(sysroot: Sysroot, progress: Progress, *, downloaded: Collection[str]
 
 def next_name(sysroot: Sysroot, stateroot: str, commit: str) -> str:
     """Return the name that the next deployment of *commit* will get: the first free serial."""
-    folder = sysroot.path / "ostree/deploy" / stateroot / "deploy"
+    folder = sysroot.directories(f"ostree/deploy/{stateroot}/deploy")
     taken = [
         int(path.suffix[1:])
-        for path in folder.glob(f"{commit}.*")
-        if path.suffix[1:].isdecimal() and path.is_dir()
+        for path in folder
+        if path.stem == commit and path.suffix[1:].isdecimal()
     ]
     return f"{commit}.{max(taken, default=-1) + 1}"
 

@@ -86,7 +86,7 @@ def base_deployment(
     """
     if wanted.stateroot is None:
         return require_current(deployments, sysroot)
-    if not (sysroot.path / "ostree/deploy" / safe_stateroot(wanted.stateroot)).is_dir():
+    if not sysroot.below.is_dir(f"ostree/deploy/{safe_stateroot(wanted.stateroot)}"):
         raise NotFoundError(
             f"{sysroot.path} has no stateroot {wanted.stateroot}.",
             hint=f"Create it with: ostree admin os-init {wanted.stateroot}",

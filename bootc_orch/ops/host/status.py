@@ -25,6 +25,7 @@ from bootc_orch.ops.stored.store import ImageState, commit_state
 from bootc_orch.tools.mounts import is_read_only_medium
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.ostree.sysroot import Sysroot, is_booted
+from orch_frame.below import Below
 from orch_frame.errors import NotFoundError, OrchError, StoreDamagedError
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def is_ostree_system(path: Path) -> bool:
     """
     if not path.is_dir():
         raise NotFoundError(f"{path} is no directory.", path=str(path))
-    return (path / "ostree/repo").is_dir() or (path == Path("/") and is_booted())
+    return Below(path).is_dir("ostree/repo") or (path == Path("/") and is_booted())
 
 
 def only_booted(host: Host) -> Host:

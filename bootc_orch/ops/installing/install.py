@@ -170,12 +170,12 @@ def prepare_root(request: InstallRequest) -> Sysroot:
     """Make a root that `check_root` found fit into a sysroot with a repository and a stateroot."""
     root = request.root
     admin = OstreeAdmin(root)
-    if not (root / "ostree/repo").is_dir():
+    if not Below(root).is_dir("ostree/repo"):
         admin.init_fs()
     sysroot = Sysroot(root)
     for key, value in REPO_SETTINGS:
         run(["ostree", "config", f"--repo={sysroot.repo_path}", "set", key, value])
-    if not (root / "ostree/deploy" / request.stateroot).is_dir():
+    if not sysroot.below.is_dir(f"ostree/deploy/{request.stateroot}"):
         admin.os_init(request.stateroot)
     return sysroot
 
@@ -192,14 +192,14 @@ def check_root(request: InstallRequest) -> None:
         raise UsageError(
             f"{root} is no directory.", hint="Mount the root filesystem there.", path=str(root)
         )
-    foreign = sorted(path.name for path in root.iterdir() if path.name not in HARMLESS)
+    foreign = [name for name in Below(root).names("") if name not in HARMLESS]
     if foreign and foreign != ["ostree"]:
         raise UsageError(
             f"{root} is not empty: it holds {foreign[0]}.",
             hint="Make and mount a new filesystem for the installation.",
             path=str(root),
         )
-    if (root / "ostree/repo").is_dir() and Sysroot(root).deployments().all:
+    if Below(root).is_dir("ostree/repo") and Sysroot(root).deployments().all:
         raise UsageError(
             f"{root} has a deployment already.",
             hint="Update it with: bootc-orch switch --sysroot",

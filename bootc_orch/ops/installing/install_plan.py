@@ -25,6 +25,7 @@ from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.ops.stored.progress import Progress
 from bootc_orch.tools.ostree.objects import RepoMode
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.below import Below
 
 
 def plan_install(
@@ -43,13 +44,13 @@ def plan_install(
     how = replace(options.pull, require_bootable=True, target=request.target.image)
     with _repository(request.root) as repo:
         host = plan_pull(repo, request.source, how, progress)
-    boot = request.root / "boot"
+    boot = "boot" if Below(request.root).is_dir("boot") else ""
     return TransactionPlan(
         wanted=wanted,
         host=host,
         apps=None,
         root=Space(host.transfer.needed_bytes if host else 0, free_space(request.root)),
-        boot=Space(None, free_space(boot if boot.is_dir() else request.root)),
+        boot=Space(None, free_space(request.root / boot)),
     )
 
 
@@ -85,7 +86,7 @@ def _wanted(request: InstallRequest) -> Wanted:
 @contextmanager
 def _repository(root: Path) -> Iterator[Path]:
     """Yield the repository of an unfinished installation, else an empty one somewhere else."""
-    if (root / "ostree/repo").is_dir():
+    if Below(root).is_dir("ostree/repo"):
         yield root / "ostree/repo"
         return
     with tempfile.TemporaryDirectory(prefix="bootc-orch-plan-") as directory:

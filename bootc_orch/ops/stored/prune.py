@@ -26,6 +26,7 @@ from bootc_orch.model.image.refs import (
 from bootc_orch.ops.stored.store import digest_of, is_image_commit, manifest_of, reference_of
 from bootc_orch.tools.ostree.objects import Reach
 from bootc_orch.tools.ostree.repo import Pruned, Repo
+from bootc_orch.tools.ostree.sysroot import origin_files
 from orch_frame.errors import NotFoundError, StoreDamagedError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -224,11 +225,8 @@ def deployed_images(sysroot: Path) -> tuple[ImageReference, ...]:
         StoreDamagedError: an origin file cannot be read, so what it follows is unknown.
     """
     found = []
-    for path in sorted(sysroot.glob("ostree/deploy/*/deploy/*.origin")):
-        try:
-            container = Origin.parse(path.read_text(), source=str(path)).container
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreDamagedError(f"{path} cannot be read: {error}", path=str(path)) from error
+    for path, text in origin_files(sysroot):
+        container = Origin.parse(text, source=str(path)).container
         if container is not None:
             found.append(_deployed_image(container, path))
     return tuple(found)

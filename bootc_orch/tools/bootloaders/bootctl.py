@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bootc_orch.process import program_exists, run
 from bootc_orch.tools.mounts import bind
+from orch_frame.below import Below
 from orch_frame.errors import ToolMissingError
 
 PROGRAM = "bootctl"
@@ -30,7 +31,7 @@ def require_program() -> None:
 
 def has_driver(esp: Path) -> bool:
     """Say whether there is a driver for some other filesystem on the EFI system partition."""
-    return any((esp / DRIVERS).glob("*.efi"))
+    return any(name.endswith(".efi") for name in Below(esp).names(DRIVERS))
 
 
 def install(esp: Path) -> None:

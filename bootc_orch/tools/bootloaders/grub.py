@@ -13,6 +13,7 @@ from pathlib import Path
 from shutil import which
 
 from bootc_orch.process import run
+from orch_frame.below import Below
 from orch_frame.errors import ToolError, ToolMissingError
 
 BIOS = "i386-pc"
@@ -93,11 +94,11 @@ class Grub:
 
     def configure(self, boot: Path, entries: str) -> None:
         """Write the configuration that reads *entries*, a path in the filesystem of *boot*."""
-        directory = boot / PROGRAMS[self.program]
-        directory.mkdir(parents=True, exist_ok=True)
-        target = directory / "grub.cfg"
-        target.write_text(configuration(self.bls_module, entries))
-        target.chmod(0o600)  # somebody may add a password
+        below, directory = Below(boot), PROGRAMS[self.program]
+        below.make_directory(directory)
+        text = configuration(self.bls_module, entries)
+        # Readable by root alone, whatever was there: somebody may add a password.
+        below.replace(f"{directory}/grub.cfg", text.encode(), mode=0o600, like_old=False)
 
     def _command(self, boot: Path) -> list[str | Path]:
         return [

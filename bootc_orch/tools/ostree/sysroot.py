@@ -8,6 +8,7 @@ Source: libostree's sysroot layout and its state in ``/run/ostree``.
 from __future__ import annotations
 
 import re
+import stat
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from bootc_orch.model.host.bls import BootEntry, BootLink
 from bootc_orch.model.host.deployment import Deployment, Deployments
 from bootc_orch.model.host.origin import Origin
 from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.below import Below
 from orch_frame.errors import (
     InvalidImageError,
     NotFoundError,
@@ -26,6 +28,7 @@ from orch_frame.errors import (
     StoreDamagedError,
 )
 
+ENTRIES = "boot/loader/entries"
 RUN_OSTREE = Path("/run/ostree")
 RUN_BOOTED = Path("/run/ostree-booted")
 _NAME = re.compile(r"([0-9a-f]{64})\.([0-9]+)")
@@ -45,7 +48,7 @@ class Sysroot:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not self.repo_path.is_dir():
+        if not path.is_dir() or not self.below.is_dir("ostree/repo"):
             raise NotFoundError(
                 f"{path} holds no ostree system: {self.repo_path} is missing.", path=str(path)
             )
@@ -56,9 +59,18 @@ class Sysroot:
         return self.path / "ostree/repo"
 
     @property
+    def below(self) -> Below:
+        """The way to its files, which does not lead out of it."""
+        return Below(self.path)
+
+    @property
     def store_path(self) -> Path:
-        """Where its app images are kept."""
-        return self.path / "ostree/bootc/storage"
+        """Where its app images are kept.
+
+        Raises:
+            StoreDamagedError: a link on the way there leads out of the sysroot.
+        """
+        return self.below.locate("ostree/bootc/storage")
 
     def repo(self) -> Repo:
         """Open its repository."""
@@ -76,11 +88,13 @@ class Sysroot:
         """
         tell = damaged or _refuse
         found = []
-        for path in sorted((self.path / "boot/loader/entries").glob("ostree-*.conf")):
+        for name in self.below.names(ENTRIES):
+            if not (name.startswith("ostree-") and name.endswith(".conf")):
+                continue
             try:
-                found.append(BootEntry.parse(_read(path), name=path.name))
+                found.append(BootEntry.parse(self._text(f"{ENTRIES}/{name}"), name=name))
             except StoreDamagedError as error:
-                tell(_useless_entry(error.summary, path))
+                tell(_useless_entry(error.summary, self.path / ENTRIES / name))
         return tuple(sorted(found, key=lambda entry: entry.version, reverse=True))
 
     def deployments(self, damaged: Damaged | None = None) -> Deployments:
@@ -113,15 +127,28 @@ class Sysroot:
         Raises:
             StoreDamagedError: it leads nowhere, or out of the sysroot.
         """
-        path = self.path / str(link).lstrip("/")
-        resolved = path.resolve()
-        if not resolved.is_dir() or not _NAME.fullmatch(resolved.name):
+        resolved = self.below.resolve(str(link))
+        if resolved is None or not resolved.is_dir() or not _NAME.fullmatch(resolved.name):
+            path = self.path / str(link).lstrip("/")
             raise StoreDamagedError(f"The boot link {link} leads to no deployment.", path=str(path))
         return resolved
 
+    def directories(self, path: str) -> Iterator[Path]:
+        """Yield the directories in the directory *path* of the sysroot, links left out."""
+        for name in self.below.names(path):
+            status = self.below.status(f"{path}/{name}", follow=False)
+            if status is not None and stat.S_ISDIR(status.st_mode):
+                yield self.path / path / name
+
+    def _text(self, path: str) -> str:
+        data = self.below.read(path)
+        if data is None:
+            raise StoreDamagedError(f"{self.path / path} is gone.", path=str(self.path / path))
+        return _decoded(data, self.path / path)
+
     def _written(self, entry: BootEntry, damaged: Damaged) -> Deployment:
         link = entry.link
-        place = self.path / "boot/loader/entries" / entry.name
+        place = self.path / ENTRIES / entry.name
         if link is None:
             raise _useless_entry(f"The boot entry {entry.name} has no ostree= argument.", place)
         try:
@@ -190,9 +217,31 @@ class Sysroot:
 
 def deployment_directories(sysroot: Sysroot) -> Iterator[Path]:
     """Yield every directory that is named for a deployment, whether anything boots it or not."""
-    for path in sorted((sysroot.path / "ostree/deploy").glob("*/deploy/*")):
-        if _NAME.fullmatch(path.name) and path.is_dir():
-            yield path
+    for stateroot in sysroot.directories("ostree/deploy"):
+        for path in sysroot.directories(f"ostree/deploy/{stateroot.name}/deploy"):
+            if _NAME.fullmatch(path.name):
+                yield path
+
+
+def origin_files(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the origins of all deployments in *root*, a path and its text each, in their order.
+
+    Raises:
+        StoreDamagedError: one cannot be read, is no file, or not UTF-8.
+    """
+    below = Below(root)
+    for stateroot in below.names("ostree/deploy"):
+        folder = f"ostree/deploy/{stateroot}/deploy"
+        for name in below.names(folder):
+            path = root / folder / name
+            try:
+                data = below.read(f"{folder}/{name}") if name.endswith(".origin") else None
+            except OSError as error:
+                raise StoreDamagedError(
+                    f"{path} cannot be read: {error}", path=str(path)
+                ) from error
+            if data is not None:
+                yield path, _decoded(data, path)
 
 
 def is_booted() -> bool:
@@ -245,7 +294,10 @@ def _useless_entry(summary: str, path: Path) -> StoreDamagedError:
 def _origin(path: Path, damaged: Damaged) -> Origin:
     """Read an origin; an absent one, and one that is damaged, say nothing."""
     try:
-        return Origin.parse(_read(path), source=str(path)) if path.exists() else Origin()
+        data = Below(path.parent).read(path.name)
+        return Origin() if data is None else Origin.parse(_decoded(data, path), source=str(path))
+    except FileNotFoundError:  # the directory
+        return Origin()
     except StoreDamagedError as error:
         damaged(
             StoreDamagedError(
@@ -264,8 +316,8 @@ def _text(values: dict[str, Variant], key: str) -> str:
     return text
 
 
-def _read(path: Path) -> str:
+def _decoded(data: bytes, path: Path) -> str:
     try:
-        return path.read_text()
+        return data.decode()
     except UnicodeDecodeError as error:
         raise StoreDamagedError(f"{path} is not UTF-8.", path=str(path)) from error

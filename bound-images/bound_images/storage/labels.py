@@ -48,7 +48,7 @@ def label_store(store: Path, root: Root | None) -> None:
     """
     contexts = _file_contexts(root) if root is not None else None
     stamp = store / STAMP
-    labelled = stamp.exists()
+    labelled = os.path.lexists(stamp)
     if contexts is None or (labelled and _ENFORCE.exists()):
         return
     try:
@@ -61,7 +61,8 @@ def label_store(store: Path, root: Root | None) -> None:
 
             for path, mode in _walk(store):
                 label(path, mode)
-            stamp.touch()
+            if not labelled:
+                os.close(os.open(stamp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
             label(stamp, stamp.lstat().st_mode)
     except OSError as error:
         raise write_error(error, store) from error

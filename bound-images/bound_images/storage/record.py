@@ -14,6 +14,7 @@ from typing import Any
 
 from bound_images import strict
 from bound_images.files import replace_file
+from orch_frame.below import Below
 from orch_frame.errors import InvalidImageError, NotFoundError, StorageIOError
 
 VERSION = 1
@@ -116,16 +117,21 @@ def read(path: Path) -> Record:
     Raises:
         NotFoundError: there is none.
         InvalidImageError: it is malformed.
+        StoreDamagedError: it is no file, or longer than any lock file.
         StorageIOError: it cannot be read.
     """
+    real = path.resolve()  # where it leads to is for who named it
     try:
-        return parse(path.read_bytes(), source=str(path))
-    except FileNotFoundError as error:
-        raise NotFoundError(
-            f"There is no lock file {path}.", path=str(path), hint="Run sync first."
-        ) from error
+        data = Below(real.parent).read(real.name, limit=MAX_BYTES)
+    except FileNotFoundError:  # the directory
+        data = None
     except OSError as error:
         raise StorageIOError(f"{path} cannot be read: {error.strerror}.") from error
+    if data is None:
+        raise NotFoundError(
+            f"There is no lock file {path}.", path=str(path), hint="Run sync first."
+        )
+    return parse(data, source=str(path))
 
 
 def write(path: Path, record: Record) -> None:

@@ -21,23 +21,31 @@ from pathlib import Path
 from typing import Any
 
 from bound_images.files import replace_file, write_error
+from orch_frame.below import Below
 from orch_frame.errors import StorageIOError, StoreDamagedError
 
 logger = logging.getLogger(__name__)
 
 IMAGES = Path("overlay-images/images.json")
 LAYERS = Path("overlay-layers/layers.json")
+MAX_LIST_BYTES = 256 << 20
+DIRECTORIES = ("overlay", "overlay/l", "overlay-images", "overlay-layers", "overlay-containers")
 NEW_STORE = "Move the store away, and run sync: it makes a new one and fetches everything again."
-_LAYER_ID = re.compile(r"[0-9a-f]{64}")
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 def image_ids(store: Path) -> tuple[str, ...]:
     """Return the ids of all images in *store*, those included that podman cannot show.
 
     Raises:
-        StoreDamagedError: the list cannot be read.
+        StoreDamagedError: the list cannot be read, or names what is no id.
     """
-    return tuple(str(image["id"]) for image in _read(store / IMAGES))
+    found = tuple(str(image["id"]) for image in _read(store / IMAGES))
+    if strange := [one for one in found if not _ID.fullmatch(one)]:
+        raise StoreDamagedError(
+            f"{store / IMAGES} names an image {strange[0][:80]!r}.", hint=NEW_STORE
+        )
+    return found
 
 
 def forget(store: Path, damaged: Collection[str]) -> None:
@@ -50,9 +58,10 @@ def forget(store: Path, damaged: Collection[str]) -> None:
         damaged: Ids of images.
 
     Raises:
-        StoreDamagedError: a list cannot be read.
+        StoreDamagedError: a list cannot be read, or a link may lead out of the store.
         OrchError: something cannot be removed.
     """
+    _require_own_directories(store)
     try:
         if damaged:
             with _locked(store / "overlay-images/images.lock"):
@@ -64,6 +73,16 @@ def forget(store: Path, damaged: Collection[str]) -> None:
                 _forget_layers(store)
     except OSError as error:
         raise write_error(error, store) from error
+
+
+def _require_own_directories(store: Path) -> None:
+    """Make sure that what is removed below them is in the store, and in no other place."""
+    for name in DIRECTORIES:
+        path = store / name
+        if path.is_symlink():
+            raise StoreDamagedError(
+                f"{path} is a link, where a store has a directory.", hint=NEW_STORE, path=str(path)
+            )
 
 
 def _forget_layers(store: Path) -> None:
@@ -97,11 +116,11 @@ def _kept(layers: list[dict[str, Any]], store: Path) -> set[str]:
 
 def _leftovers(store: Path, kept: set[str]) -> Iterator[Path]:
     for path in (store / "overlay").iterdir():
-        if _LAYER_ID.fullmatch(path.name) and path.name not in kept:
+        if _ID.fullmatch(path.name) and path.name not in kept:
             yield path
     for path in (store / "overlay-layers").iterdir():
         layer, dot, _ = path.name.partition(".")
-        if dot and _LAYER_ID.fullmatch(layer) and layer not in kept:
+        if dot and _ID.fullmatch(layer) and layer not in kept:
             yield path
     links = store / "overlay/l"
     yield from (path for path in links.glob("*") if not path.exists())
@@ -109,8 +128,8 @@ def _leftovers(store: Path, kept: set[str]) -> Iterator[Path]:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
-        found = json.loads(path.read_bytes() or b"[]")
-    except FileNotFoundError:
+        found = json.loads(Below(path.parent).read(path.name, limit=MAX_LIST_BYTES) or b"[]")
+    except FileNotFoundError:  # the directory
         return []
     except (OSError, ValueError, RecursionError) as error:
         raise StoreDamagedError(

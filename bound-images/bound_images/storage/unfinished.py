@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bound_images.files import replace_file
+from bound_images.files import read_state, replace_file
 from orch_frame.errors import StorageIOError
 
 MARK_NAME = "unfinished"
@@ -23,7 +23,7 @@ def unfinished(state: Path) -> Iterator[None]:
         StorageIOError: the mark cannot be written or removed.
     """
     mark = state / MARK_NAME
-    if not mark.exists():
+    if read_state(state, MARK_NAME) is None:
         replace_file(mark, _boot_id())
     yield
     if not was_cut_off(state):
@@ -34,15 +34,11 @@ def was_cut_off(state: Path) -> bool:
     """Say whether the machine went down before a change of the store had reached the disk.
 
     Raises:
+        StoreDamagedError: something else than a file has its name.
         StorageIOError: the mark cannot be read.
     """
-    mark = state / MARK_NAME
-    try:
-        return mark.read_text(encoding="utf-8", errors="replace") != _boot_id()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise StorageIOError(f"{mark} cannot be read: {error.strerror}.") from error
+    mark = read_state(state, MARK_NAME)
+    return mark is not None and mark != _boot_id()
 
 
 def clear(state: Path) -> None:

@@ -10,8 +10,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from bound_images.files import replace_file
-from orch_frame.errors import StorageIOError
+from bound_images.files import read_state, replace_file
 
 FILE_NAME = "verified"
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
@@ -21,15 +20,10 @@ def read(state: Path) -> frozenset[str]:
     """Return the ids that are noted in the directory *state*; lines that are none are ignored.
 
     Raises:
+        StoreDamagedError: something else than a file has its name.
         StorageIOError: the file is there and cannot be read.
     """
-    path = state / FILE_NAME
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return frozenset()
-    except OSError as error:
-        raise StorageIOError(f"{path} cannot be read: {error.strerror}.") from error
+    lines = (read_state(state, FILE_NAME) or "").splitlines()
     return frozenset(line for line in lines if _IMAGE_ID.fullmatch(line))
 
 

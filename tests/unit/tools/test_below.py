@@ -153,3 +153,24 @@ def test_a_directory_without_links_is_reached_by_itself_alone(top):
         Below(top).directory("x", links=False),
     ):
         pass
+
+
+def test_a_place_to_come_is_located_without_links(top, outside):
+    (top / "x").symlink_to("/etc")
+    assert Below(top).locate("x/new/file") == top / "etc/new/file"
+    assert Below(top).locate("/etc/file") == top / "etc/file"
+    assert Below(top).locate("a/b") == top / "a/b"
+    (top / "out").symlink_to(outside)
+    for path in ("out", "out/secret", "out/new/file"):
+        with pytest.raises(StoreDamagedError, match="out is a link that leads to nothing in"):
+            Below(top).locate(path)
+
+
+def test_a_directory_is_made_where_it_is_missing(top, outside):
+    Below(top).make_directory("etc/new")
+    Below(top).make_directory("etc/new")
+    assert (top / "etc/new").is_dir()
+    (top / "x").symlink_to(outside)
+    with pytest.raises(FileNotFoundError):
+        Below(top).make_directory("x/new")
+    assert names(outside) == ["secret"]
