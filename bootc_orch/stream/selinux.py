@@ -9,11 +9,13 @@ import ctypes
 import errno
 import os
 import threading
+import time
 from functools import cache
 from pathlib import Path
 from typing import Self
 
 from orch_frame.errors import InvalidImageError, ToolError
+from orch_frame.file_contexts import Budget
 
 XATTR_NAME = b"security.selinux\0"
 _LIBRARY = "libselinux.so.1"
@@ -35,14 +37,16 @@ class Labeler:
     Args:
         contexts: The policy's file ``file_contexts``; its siblings with longer names belong to it.
         policy: What identifies the policy.
+        name: What it is called.
 
     Raises:
         ToolError: libselinux is not installed.
         InvalidImageError: the policy cannot be read.
     """
 
-    def __init__(self, contexts: Path, policy: str) -> None:
+    def __init__(self, contexts: Path, policy: str, *, name: str = "of the image") -> None:
         self.policy = policy
+        self._budget = Budget(name)
         self._library = _load()
         option = _Option(_SELABEL_OPT_PATH, os.fsencode(contexts))
         self._handle = self._library.selabel_open(_SELABEL_CTX_FILE, ctypes.byref(option), 1)
@@ -65,16 +69,22 @@ class Labeler:
         Args:
             path: Absolute, as in the commit: ``/usr/etc/passwd``.
             mode: With the file type bits.
+
+        Raises:
+            InvalidImageError: the policy cannot label it.
+            LimitError: the policy has taken too long for all its answers.
         """
         # ostree deploys onto a bare mount point there, whatever the policy says of /proc.
         looked_up = b"/mnt" if path == b"/proc" else path
         context = ctypes.c_char_p()
         with self._lock:
             ctypes.set_errno(0)
+            started = time.perf_counter()
             status = self._library.selabel_lookup_raw(
                 self._handle, ctypes.byref(context), looked_up, mode
             )
             code = ctypes.get_errno()
+            self._budget.charge(started)
         if status == 0 and context.value is not None:
             value = context.value
             self._library.freecon(context)

@@ -63,8 +63,8 @@ bound_images:          settings > locking programs where
 """
 # What both may import, and what imports neither.
 ORCH_FRAME = """
-orch_frame:            program > boundary > below lock os_errors output several start tool_words
-                       > environment errors redaction signals text
+orch_frame:            program > boundary > below file_contexts lock os_errors output several start
+                       tool_words > environment errors redaction signals text
 """
 LARGEST_ROOM = 16
 

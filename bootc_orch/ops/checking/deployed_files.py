@@ -144,7 +144,7 @@ def _rename_into(file: Path, deployment: Below, path: str) -> None:
     """Put *file* at *path* of *deployment*, whose directories are no links."""
     place = PurePosixPath(path)
     with deployment.directory(place.parent, links=False) as folder:
-        os.rename(file, place.name, dst_dir_fd=folder)
+        file.rename(f"/proc/self/fd/{folder}/{place.name}")
 
 
 def restore_root(repo: Repo, deployment: Deployment) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from bootc_orch.stream.selinux import Labeler
 from bootc_orch.stream.trees import Trees
 from orch_frame.errors import InvalidImageError
+from orch_frame.file_contexts import check_rules, is_text
 
 _SELINUX_DIRECTORIES = ("etc/selinux", "usr/etc/selinux")
 _SELINUX_ON = ("enforcing", "permissive")
@@ -45,7 +46,13 @@ def needed_contents(trees: Trees, root: bytes) -> frozenset[str]:
         for policy in entries.dirs.values():
             contexts = trees.find_directory(policy.tree, "contexts/files")
             found += (
-                [file.hex() for file in trees.load(contexts).files.values()] if contexts else []
+                [
+                    file.hex()
+                    for name, file in trees.load(contexts).files.items()
+                    if is_text(os.fsdecode(name))
+                ]
+                if contexts
+                else []
             )
     return frozenset(checksum for checksum in found if checksum is not None)
 
@@ -77,8 +84,8 @@ def load_labeler(trees: Trees, root: bytes, directory: Path) -> Labeler | None:
                 path=f"{place}/{name}",
             )
         identity = policy_id(trees, root)
-        copy = _copy_contexts(trees, contexts, directory / f"policy-{identity}")
-        return Labeler(copy / "file_contexts", str(identity))
+        copy = _copy_contexts(trees, contexts, directory / f"policy-{identity}", policy=name)
+        return Labeler(copy / "file_contexts", str(identity), name=name)
     return None
 
 
@@ -122,12 +129,22 @@ def parse_prepare_root(text: str) -> bool:
     return transient in _TRUE or enabled in _COMPOSEFS_ON
 
 
-def _copy_contexts(trees: Trees, directory: bytes, target: Path) -> Path:
-    """Put the files of a policy where libselinux can read them, all equally old."""
+def _copy_contexts(trees: Trees, directory: bytes, target: Path, *, policy: str) -> Path:
+    """Put the files of a policy where libselinux can read them, all equally old.
+
+    Compiled ones stay behind: libselinux would trust them, and the text says the same.
+
+    Raises:
+        InvalidImageError: one of them is compiled although it is not called so.
+        LimitError: they have more, or more costly, rules than any real policy.
+    """
     target.mkdir(exist_ok=True)
-    for name, checksum in trees.load(directory).files.items():
-        path = target / os.fsdecode(name)
-        if not path.exists():
-            path.write_bytes(trees.store.read_file(checksum.hex()))
+    for raw, checksum in trees.load(directory).files.items():
+        name = os.fsdecode(raw)
+        path = target / name
+        if is_text(name) and not path.exists():
+            data = trees.store.read_file(checksum.hex())
+            check_rules(name, data, policy=policy)
+            path.write_bytes(data)
             os.utime(path, (0, 0))
     return target

@@ -14,6 +14,8 @@ import ctypes
 import logging
 import os
 import stat
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -22,6 +24,7 @@ from bound_images.files import write_error
 from bound_images.rootfs import Root
 from bound_images.units.specifiers import parse_os_release
 from orch_frame.errors import OrchError, StorageIOError
+from orch_frame.file_contexts import MAX_BYTES, Budget, check_rules, is_text
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +49,16 @@ def label_store(store: Path, root: Root | None) -> None:
         StorageIOError: the policy cannot be read.
         SpaceError, ReadOnlyError: a label cannot be written.
     """
-    contexts = _file_contexts(root) if root is not None else None
+    with tempfile.TemporaryDirectory(prefix="bound-images-policy-") as directory:
+        contexts = _file_contexts(root, Path(directory)) if root is not None else None
+        if contexts is not None:
+            _label_by(contexts, store)
+
+
+def _label_by(contexts: Path, store: Path) -> None:
     stamp = store / STAMP
     labelled = os.path.lexists(stamp)
-    if contexts is None or (labelled and _ENFORCE.exists()):
+    if labelled and _ENFORCE.exists():
         return
     try:
         with _lookup(contexts) as look_up:
@@ -68,17 +77,35 @@ def label_store(store: Path, root: Root | None) -> None:
         raise write_error(error, store) from error
 
 
-def _file_contexts(root: Root) -> Path | None:
-    """Return the file of the root's policy that maps paths to labels, if SELinux is not off."""
+def _file_contexts(root: Root, directory: Path) -> Path | None:
+    """Copy what maps paths to labels in the root's policy to *directory*, if SELinux is not off.
+
+    Compiled files stay behind: libselinux would trust them, and the text says the same.
+
+    Returns:
+        The file; None where there is none.
+
+    Raises:
+        InvalidImageError: one is compiled although it is not called so.
+        LimitError: the policy has more, or more costly, rules than any real one.
+    """
     try:
         settings = parse_os_release(root.read_text(CONFIGURATION))
         if settings.get("SELINUX", "disabled") == "disabled":
             return None
         kind = settings.get("SELINUXTYPE", "targeted")
-        path = root.host_path(f"/etc/selinux/{kind}/contexts/files/file_contexts")
+        place = PurePosixPath("/etc/selinux", kind, "contexts/files")
+        files = {
+            name: root.read_bytes(place / name, limit=MAX_BYTES)
+            for name in filter(is_text, root.names(place))
+        }
     except OrchError:
         return None
-    return path if path.is_file() else None
+    for name, data in files.items():
+        check_rules(name, data, policy=kind)
+        (directory / name).write_bytes(data)
+        os.utime(directory / name, (0, 0))
+    return directory / "file_contexts" if "file_contexts" in files else None
 
 
 def _walk(store: Path) -> Iterator[tuple[Path, int]]:
@@ -104,12 +131,15 @@ class _LookUp:
     def __init__(self, library: ctypes.CDLL, handle: ctypes.c_void_p) -> None:
         self._library = library
         self._handle = handle
+        self._budget = Budget("of the root")
 
     def __call__(self, path: str, mode: int) -> bytes | None:
         found = ctypes.c_char_p()
+        started = time.perf_counter()
         status = self._library.selabel_lookup_raw(
             self._handle, ctypes.byref(found), os.fsencode(path), stat.S_IFMT(mode)
         )
+        self._budget.charge(started)
         if status != 0 or found.value is None:
             return None
         label = found.value
