@@ -294,8 +294,10 @@ def test_removed_images_are_named_as_they_are_written(made):
     assert prune.removed_names(plan) == (str(IMAGE), odd)
 
 
-@pytest.mark.parametrize("kind", ["not text", "unreadable"])
-def test_an_origin_that_is_no_text_stops_the_removal_of_images(tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("not text", "is not UTF-8."), ("unreadable", "is no regular file.")]
+)
+def test_an_origin_that_is_no_text_stops_the_removal_of_images(tmp_path, kind, reason):
     path = tmp_path / "ostree/deploy/os/deploy/1.0.origin"
     path.parent.mkdir(parents=True)
     if kind == "not text":
@@ -304,5 +306,5 @@ def test_an_origin_that_is_no_text_stops_the_removal_of_images(tmp_path, kind):
         path.mkdir()
     with pytest.raises(StoreDamagedError) as caught:
         prune.deployed_images(tmp_path)
-    assert caught.value.summary.startswith(f"{path} cannot be read: ")
+    assert caught.value.summary == f"{path} {reason}"
     assert caught.value.path == str(path)
