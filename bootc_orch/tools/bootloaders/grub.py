@@ -94,6 +94,7 @@ class Grub:
 
     def configure(self, boot: Path, entries: str) -> None:
         """Write the configuration that reads *entries*, a path in the filesystem of *boot*."""
+        boot.mkdir(parents=True, exist_ok=True)
         below, directory = Below(boot), PROGRAMS[self.program]
         below.make_directory(directory)
         text = configuration(self.bls_module, entries)
