@@ -201,6 +201,24 @@ def encode_dirtree(
     return _with_offsets(encoded_files + encoded_dirs, [len(encoded_files)])
 
 
+def encode_chunk_dirtree(contents: Iterable[bytes]) -> bytes:
+    """Serialise a directory of files only, each named by its own checksum of 32 raw bytes.
+
+    The same as `encode_dirtree` of them, with an item in memory at a time.
+    """
+    items = bytearray()
+    for checksum in contents:
+        items += checksum.hex().encode() + b"\0" + checksum + bytes([65])
+    if not items:
+        return encode_dirtree((), ())
+    ends = range(_CHUNK_ITEM_BYTES, len(items) + 1, _CHUNK_ITEM_BYTES)
+    for width, form in _OFFSET_FORMATS:
+        if len(items) + width * len(ends) < 1 << 8 * width:
+            items += struct.pack(f"<{len(ends)}{form[-1]}", *ends)
+            break
+    return _with_offsets(bytes(items), [len(items)])
+
+
 def is_chunk_dirtree(data: bytes) -> bool:
     """Say whether *data* is a dirtree of files only, each named by its own checksum.
 

@@ -1,6 +1,6 @@
 """Build the tree of a derived layer: an ordinary tar archive, filtered, as ostree would commit it.
 
-Content is written as objects while the archive passes; directories are kept in memory and written
+Content is written as objects while the archive passes; directories grow in memory and are written
 at the end, when hard links are resolved as well.  Whiteouts stay plain files named ``.wh.*``: the
 merge applies them.
 
@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from bootc_orch.model.gvariant import Dirmeta, Xattrs, decode_xattrs, encode_xattrs
+from bootc_orch.stream.growing_tree import GrowingTree
 from bootc_orch.stream.layer_report import LayerReport
 from bootc_orch.stream.object_format import Attributes
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.paths import REPOSITORY, Filtered, Parts, PathRules, split
 from bootc_orch.stream.selinux import Labeler
+from bootc_orch.stream.storable import check_target, check_xattrs
 from bootc_orch.stream.tar import (
     DIRECTORY,
     HARDLINK,
@@ -30,33 +31,16 @@ from bootc_orch.stream.tar import (
     TarReader,
     located,
 )
-from bootc_orch.stream.trees import (
-    DEFAULT_DIRMETA,
-    OPAQUE,
-    WHITEOUT,
-    Directory,
-    Entries,
-    Trees,
-    whiteout_target,
-    with_label,
-)
+from bootc_orch.stream.trees import OPAQUE, WHITEOUT, Directory, Trees, whiteout_target, with_label
 from orch_frame.errors import InvalidImageError, OrchError
 from orch_frame.text import printable
 
 _AUFS = b".wh..wh."
 _SELINUX = b"security.selinux"
 _IMA = b"security.ima"
-LINK_BYTES_MAX = 4095
-_DIRECTORIES_ONLY = frozenset(((b"usr",), (b"usr", b"etc")))
-
-
-@dataclass(slots=True)
-class _Node:
-    """A directory that is being built."""
-
-    meta: Dirmeta = DEFAULT_DIRMETA
-    files: dict[bytes, bytes] = field(default_factory=dict)
-    dirs: dict[bytes, _Node] = field(default_factory=dict)
+_CAPABILITY = b"security.capability"
+# What an object of the image's own repository takes until the end, beside names and attributes.
+_ASIDE_BYTES = 600
 
 
 def import_derived_layer(
@@ -84,14 +68,6 @@ def import_derived_layer(
     return builder.run(), builder.report
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """A hard link that waits for the end of the archive."""
-
-    target: Parts
-    member: Member
-
-
 class _Builder:
     """One pass over one layer."""
 
@@ -111,9 +87,7 @@ class _Builder:
         self._rules = rules
         self._labeler = labeler
         self._allow_ima = allow_ima
-        self._root = _Node()
-        self._nodes: dict[Parts, _Node] = {(): self._root}
-        self._links: dict[Parts, _Link] = {}
+        self._tree = GrowingTree()
         # Objects of the image's own repository, by path: checksum and attributes, unlabelled.
         self._aside: dict[Parts, tuple[str, Attributes]] = {}
         self._relinked: dict[Parts, Parts] = {}
@@ -124,9 +98,7 @@ class _Builder:
                 self._entry(member)
             except OrchError as error:
                 raise located(error, member) from error
-        while self._links:
-            self._resolve(next(iter(self._links)), ())
-        return self._save(self._root, b"/")
+        return self._tree.save(self._trees, self._labeler, self.report)
 
     def _entry(self, member: Member) -> None:
         parts = split(member.name)
@@ -144,11 +116,11 @@ class _Builder:
         if placed and placed[-1].startswith(WHITEOUT):
             _check_whiteout(placed, member)
         if kind == REGULAR:
-            self._put(placed, member, self._regular(placed, member))
+            self._tree.add_file(placed, self._regular(placed, member), member)
         elif kind == DIRECTORY:
             self._directory(placed, member)
         elif kind == SYMLINK:
-            self._put(placed, member, self._symlink(placed, member))
+            self._tree.add_file(placed, self._symlink(placed, member), member)
         elif kind == HARDLINK:
             self._link(placed, member)
         else:
@@ -164,62 +136,9 @@ class _Builder:
             self.report.moved_var = True
         return placed
 
-    def _parent(self, placed: Parts, member: Member) -> _Node:
-        node = self._nodes.get(placed[:-1])
-        return self._imply(placed[:-1], member) if node is None else node
-
-    def _imply(self, parts: Parts, member: Member) -> _Node:
-        """Make the missing directory *parts*; every one above it takes the entry's owner."""
-        meta = Dirmeta(member.uid, member.gid, DEFAULT_DIRMETA.mode)
-        node = self._root
-        node.meta = meta
-        for depth, name in enumerate(parts, 1):
-            path = parts[:depth]
-            if name in node.files or path in self._links:
-                raise InvalidImageError(
-                    f"{printable(member.name)} lies below {printable(b'/'.join(path))}, "
-                    "which is not a directory."
-                )
-            if name.startswith(WHITEOUT):
-                raise InvalidImageError(
-                    f"The whiteout {printable(b'/'.join(path))} is used as a directory."
-                )
-            child = node.dirs.get(name)
-            if child is None:
-                child = self._nodes[path] = node.dirs[name] = _Node()
-            child.meta = meta
-            self.report.directories.discard(_absolute(path))
-            node = child
-        return node
-
     def _directory(self, placed: Parts, member: Member) -> None:
         meta = Dirmeta(member.uid, member.gid, stat.S_IFDIR | member.mode, self._xattrs(member))
-        if not placed:
-            self._root.meta = meta
-            return
-        parent = self._parent(placed, member)
-        name = placed[-1]
-        if name in parent.files or placed in self._links:
-            raise InvalidImageError(f"{printable(member.name)} is a file and a directory.")
-        node = parent.dirs.get(name)
-        if node is None:
-            node = self._nodes[placed] = parent.dirs[name] = _Node()
-        node.meta = meta
-        self.report.directories.add(_absolute(placed))
-
-    def _put(self, placed: Parts, member: Member, checksum: str) -> None:
-        """Enter a file; the last one of a name counts."""
-        parent = self._parent_of_file(placed, member)
-        self._links.pop(placed, None)
-        parent.files[placed[-1]] = bytes.fromhex(checksum)
-
-    def _parent_of_file(self, placed: Parts, member: Member) -> _Node:
-        if placed in _DIRECTORIES_ONLY:
-            raise InvalidImageError(f"{printable(member.name)} must be a directory.")
-        parent = self._parent(placed, member)
-        if placed[-1] in parent.dirs:
-            raise InvalidImageError(f"{printable(member.name)} is a directory and a file.")
-        return parent
+        self._tree.add_directory(placed, meta, member)
 
     def _regular(self, placed: Parts, member: Member) -> str:
         if member.mode & 0o6000:
@@ -234,12 +153,7 @@ class _Builder:
 
     def _symlink(self, placed: Parts, member: Member) -> str:
         target = member.link
-        if not 0 < len(target) <= LINK_BYTES_MAX:
-            raise InvalidImageError(f"{printable(member.name)} links to an impossible target.")
-        try:
-            target.decode()
-        except UnicodeDecodeError as error:
-            raise InvalidImageError(f"The target {printable(target)} is not UTF-8.") from error
+        check_target(target, of=printable(member.name))
         attributes = self._attributes(placed, member, stat.S_IFLNK | 0o777)
         return self._store.add_file(attributes._replace(target=target), b"")
 
@@ -250,41 +164,16 @@ class _Builder:
                 f"{printable(member.name)} is a hard link to {printable(member.link)}, "
                 "which is left out."
             )
-        if target == placed:
-            raise InvalidImageError(f"{printable(member.name)} is a hard link to itself.")
-        parent = self._parent_of_file(placed, member)
-        parent.files.pop(placed[-1], None)
-        self._links.pop(placed, None)
-        self._links[placed] = _Link(target, member)
-
-    def _resolve(self, placed: Parts, waiting: tuple[Parts, ...]) -> bytes:
-        """Enter the object that the link at *placed* leads to, in the end."""
-        link = self._links[placed]
-        shown = printable(link.member.name)
-        if placed in waiting:
-            raise located(InvalidImageError(f"The hard link {shown} leads to itself."), link.member)
-        if link.target in self._links:
-            checksum = self._resolve(link.target, (*waiting, placed))
-        else:
-            node = self._nodes.get(link.target[:-1])
-            found = node.files.get(link.target[-1]) if node and link.target else None
-            if found is None:
-                target = printable(link.member.link)
-                error = InvalidImageError(
-                    f"{shown} is a hard link to {target}, which is no file of the same layer."
-                )
-                raise located(error, link.member)
-            checksum = found
-        del self._links[placed]
-        self._nodes[placed[:-1]].files[placed[-1]] = checksum
-        return checksum
+        self._tree.add_link(placed, target, member)
 
     def _set_aside(self, parts: Parts, member: Member) -> None:
         """Keep an object of the image's own repository for links to it that were modified."""
         if not member.modified:
             self.report.count_filtered(parts[0], b"/".join(parts))
         xattrs = encode_xattrs(self._xattrs(member))
+        self._tree.keep(_ASIDE_BYTES + len(member.name) + len(member.link) + len(xattrs))
         if member.type == SYMLINK:
+            check_target(member.link, of=printable(member.name))
             mode = stat.S_IFLNK | 0o777
             attributes = Attributes(member.uid, member.gid, mode, xattrs, member.link)
         else:
@@ -307,17 +196,17 @@ class _Builder:
         placed = self._place(parts)
         if placed is None:
             return True
+        self._tree.keep(_ASIDE_BYTES)
         first = self._relinked.setdefault(target, placed)
         if first != placed:
-            self._parent_of_file(placed, member).files.pop(placed[-1], None)
-            self._links[placed] = _Link(first, member)
+            self._tree.add_link(placed, first, member)
             return True
         checksum, attributes = self._aside[target]
         if self._labeler is not None:
             xattrs = self._labelled(decode_xattrs(attributes.xattrs), placed, attributes.mode)
             stored = self._store.open_file(checksum)
             checksum = self._store.add_copy(stored, attributes._replace(xattrs=xattrs))
-        self._put(placed, member, checksum)
+        self._tree.add_file(placed, checksum, member)
         return True
 
     def _attributes(self, placed: Parts, member: Member, mode: int) -> Attributes:
@@ -332,37 +221,33 @@ class _Builder:
         return encode_xattrs(xattrs)
 
     def _xattrs(self, member: Member) -> Xattrs:
-        """Choose the extended attributes that a layer may set, sorted by name."""
+        """Choose the extended attributes that a layer may set, sorted by name.
+
+        One without a value is as good as none: ostree does not read it back.
+        """
         kept = []
         for name, value in member.xattrs:
             if name == _SELINUX:
                 self.report.dropped_labels += 1
-            elif self._is_allowed(name):
-                kept.append((name + b"\0", value))
-            else:
+            elif not self._is_allowed(name):
                 raise InvalidImageError(
                     f"{printable(member.name)} has the extended attribute {printable(name)}, "
                     "which a layer may not set.",
                     hint="Allow IMA signatures with --allow-ima." if name == _IMA else None,
                 )
-        return tuple(sorted(kept))
+            elif value or name == _CAPABILITY:
+                kept.append((name + b"\0", value))
+        xattrs = tuple(sorted(kept))
+        if xattrs:
+            check_xattrs(xattrs, of=printable(member.name), link=member.type == SYMLINK)
+        return xattrs
 
     def _is_allowed(self, name: bytes) -> bool:
         if name == _IMA:
             return self._allow_ima
         if name.startswith(b"user."):
             return not name.startswith(b"user.overlay.") and name != b"user.ostreemeta"
-        return name == b"security.capability"
-
-    def _save(self, node: _Node, path: bytes) -> Directory:
-        prefix = path if path == b"/" else path + b"/"
-        dirs = {name: self._save(child, prefix + name) for name, child in node.dirs.items()}
-        meta = node.meta
-        if self._labeler is not None:
-            xattrs = with_label(meta.xattrs, self._labeler.label(path, meta.mode))
-            meta = Dirmeta(meta.uid, meta.gid, meta.mode, xattrs)
-        tree = self._trees.save(Entries(node.files, dirs))
-        return Directory(tree, self._trees.save_meta(meta))
+        return name == _CAPABILITY
 
 
 def _absolute(parts: Parts) -> bytes:

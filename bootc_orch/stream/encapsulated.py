@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from bootc_orch.model.gvariant import Commit, decode_dict, decode_xattrs, encode_dirtree
+from bootc_orch.model.gvariant import Commit, decode_dict, encode_chunk_dirtree
 from bootc_orch.stream.commit_tree import CommitTree
 from bootc_orch.stream.object_format import Attributes
 from bootc_orch.stream.objects import ObjectStore
+from bootc_orch.stream.storable import check_serialized_xattrs, check_target
 from bootc_orch.stream.tar import (
     DIRECTORY,
     HARDLINK,
@@ -37,6 +38,11 @@ REPOSITORY = b"sysroot/ostree/repo/"
 OBJECTS = b"sysroot/ostree/repo/objects/"
 METADATA_BYTES_MAX = 10 * 1024 * 1024
 XATTRS_BYTES_MAX = 1024 * 1024
+# A chunk of half a million objects, which is five times the largest images of distributions whole.
+KEPT_BYTES_MAX = 96 << 20
+# What a checksum takes in a set, and a list of attributes beside its bytes, as Python 3.11 has it.
+_CONTENT_BYTES = 180
+_SHARED_BYTES = 300
 _OBJECT = re.compile(
     rb"sysroot/ostree/repo/objects/([0-9a-f]{2})/([0-9a-f]{62})"
     rb"\.(commit|commitmeta|dirtree|dirmeta|file-xattrs-link|file-xattrs|file\.xattrs|file)"
@@ -91,8 +97,7 @@ def chunk_commit(store: ObjectStore, contents: Iterable[bytes]) -> str:
     It is a flat directory of the layer's content objects, each under its own checksum as name, so
     that the same chunk has the same commit everywhere.
     """
-    files = [(checksum.hex().encode(), checksum) for checksum in contents]
-    tree = store.add_metadata(encode_dirtree(files, ()), "dirtree")
+    tree = store.add_metadata(encode_chunk_dirtree(contents), "dirtree")
     meta = store.add_metadata(DEFAULT_DIRMETA.encode(), "dirmeta")
     return store.add_metadata(Commit((), None, 0, tree, meta).encode(), "commit")
 
@@ -119,6 +124,7 @@ class _Importer:
         self._xattrs_of: tuple[str, bytes] | None = None
         self._xattrs_by_sum: dict[bytes, bytes] = {}
         self._tree = CommitTree()
+        self._kept = 0
 
     def run(self) -> OstreeLayer:
         for member in self._reader:
@@ -199,25 +205,33 @@ class _Importer:
             raise InvalidImageError(f"A chunk layer has the metadata object {checksum}.{kind}.")
         data = self._read(member, METADATA_BYTES_MAX)
         self._store.add_metadata(data, kind, expected=checksum)
-        self._tree.add(checksum, kind, data)
+        self._keep(self._tree.add(checksum, kind, data))
 
     def _share_xattrs(self, member: Member, name: bytes) -> None:
         """Keep attributes that later objects name by their checksum."""
         data = self._read(member, XATTRS_BYTES_MAX)
         if sha256(data).hexdigest().encode() != name:
             raise InvalidImageError(f"The attributes {name.decode()} do not match their name.")
+        if name not in self._xattrs_by_sum:
+            self._keep(_SHARED_BYTES + len(data))
         self._xattrs_by_sum[name] = data
+
+    def _keep(self, count: int) -> None:
+        """Account for *count* bytes that stay in memory until the layer is complete."""
+        self._kept += count
+        if self._kept > KEPT_BYTES_MAX:
+            raise LimitError(
+                "The layer has too many objects: to handle them takes more than "
+                f"{KEPT_BYTES_MAX >> 20} MiB of memory."
+            )
 
     def _xattrs(self, member: Member) -> bytes:
         if member.type == REGULAR:
-            data = self._read(member, XATTRS_BYTES_MAX)
-            decode_xattrs(data)
-            return data
+            return self._read(member, XATTRS_BYTES_MAX)
         name = _linked_xattrs(member.link) if member.type == HARDLINK else None
         shared = self._xattrs_by_sum.get(name) if name else None
         if shared is None:
             raise InvalidImageError(f"{printable(member.name)} has no attributes to link to.")
-        decode_xattrs(shared)
         return shared
 
     def _file(self, member: Member, checksum: str) -> None:
@@ -232,11 +246,16 @@ class _Importer:
             if self._chunk:
                 raise InvalidImageError(f"The layer has the object {checksum} twice.")
             return
+        check_serialized_xattrs(
+            xattrs, of=f"The content object {checksum}", link=member.type == SYMLINK
+        )
         self._write_file(member, checksum, xattrs)
+        self._keep(_CONTENT_BYTES)
         self._contents.add(raw)
 
     def _write_file(self, member: Member, checksum: str, xattrs: bytes) -> None:
         if member.type == SYMLINK:
+            check_target(member.link, of=f"The content object {checksum}")
             mode = stat.S_IFLNK | 0o777
             attributes = Attributes(member.uid, member.gid, mode, xattrs, member.link)
             self._store.add_file(attributes, b"", expected=checksum)

@@ -25,6 +25,7 @@ from bootc_orch.model.gvariant import (
     decode_xattrs,
     encode_xattrs,
 )
+from bootc_orch.stream.storable import set_xattrs
 from orch_frame.errors import StoreDamagedError
 
 PIECE_BYTES = 1024 * 1024
@@ -33,6 +34,7 @@ _EPOCH = (0, 0)
 # The fastest level: ostree inflates any, and the archive is read far less often than written.
 _DEFLATE_LEVEL = 1
 _RAW_DEFLATE = -15
+_CACHED_XATTRS_BYTES = 4096
 _INFLATE_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 
 
@@ -68,9 +70,15 @@ class Attributes(NamedTuple):
         return cls(header.uid, header.gid, header.mode, xattrs, header.target)
 
 
-@lru_cache(maxsize=256)
 def checksum_head(attributes: Attributes) -> bytes:
     """Return what an object's checksum starts with; most files of a layer share a handful."""
+    if len(attributes.xattrs) > _CACHED_XATTRS_BYTES:
+        return _checksum_head.__wrapped__(attributes)
+    return _checksum_head(attributes)
+
+
+@lru_cache(maxsize=256)
+def _checksum_head(attributes: Attributes) -> bytes:
     uid, gid, mode, xattrs, target = attributes
     return content_header(uid=uid, gid=gid, mode=mode, xattrs=xattrs, target=target)
 
@@ -151,15 +159,14 @@ def set_attributes(fd: int, attributes: Attributes, mode: Mode) -> None:
     uid, gid, file_mode, xattrs, _ = attributes
     if mode is Mode.BARE_USER:
         meta = Dirmeta(uid, gid, file_mode, decode_xattrs(xattrs)).encode()
-        os.setxattr(fd, _OSTREEMETA, meta)
+        set_xattrs(fd, ((_OSTREEMETA.encode() + b"\0", meta),))
         os.fchmod(fd, 0o644 if stat.S_ISLNK(file_mode) else file_mode & 0o775 | 0o400)
     elif mode is Mode.ARCHIVE:
         os.fchmod(fd, 0o644)
     else:
         if uid or gid:
             os.fchown(fd, uid, gid)
-        for name, value in decode_xattrs(xattrs):
-            os.setxattr(fd, name[:-1], value)
+        set_xattrs(fd, decode_xattrs(xattrs))
         os.fchmod(fd, file_mode & 0o7777)
     os.utime(fd, _EPOCH)
 
@@ -180,8 +187,8 @@ def _bare_header(path: Path, status: os.stat_result) -> FileHeader:
     link = stat.S_ISLNK(status.st_mode)
     target = os.fsencode(os.readlink(path)) if link else b""
     names = sorted(os.fsencode(name) for name in os.listxattr(path, follow_symlinks=False))
-    xattrs: Xattrs = tuple(
-        (name + b"\0", os.getxattr(path, name, follow_symlinks=False)) for name in names
-    )
+    found = ((name + b"\0", os.getxattr(path, name, follow_symlinks=False)) for name in names)
+    # As ostree reads them: one without a value is not there.
+    xattrs: Xattrs = tuple(pair for pair in found if pair[1])
     size = 0 if link else status.st_size
     return FileHeader(size, status.st_uid, status.st_gid, status.st_mode, target, xattrs)

@@ -31,6 +31,7 @@ from bootc_orch.stream.object_format import (
     open_stored,
     set_attributes,
 )
+from bootc_orch.stream.storable import set_xattrs
 from orch_frame.errors import InvalidImageError, MismatchError, StoreDamagedError
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -237,8 +238,7 @@ class ObjectStore:
             os.symlink(attributes.target, os.fsencode(temporary.path))
             if attributes.uid or attributes.gid:
                 os.lchown(temporary.path, attributes.uid, attributes.gid)
-            for name, value in decode_xattrs(attributes.xattrs):
-                os.setxattr(temporary.path, name[:-1], value, follow_symlinks=False)
+            set_xattrs(temporary.path, decode_xattrs(attributes.xattrs))
             os.utime(temporary.path, _EPOCH, follow_symlinks=False)
             temporary.move_to(path)
 

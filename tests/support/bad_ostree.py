@@ -15,12 +15,18 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from bootc_orch.model.gvariant import Commit, Dirmeta, encode_dirtree
+from bootc_orch.model.gvariant import (
+    Commit,
+    Dirmeta,
+    content_header,
+    encode_dirtree,
+    encode_xattrs,
+)
 from support.bad_images import ImageCase
 from support.bad_tars import INVALID, LIMIT, MEGABYTE, MISMATCH
 from support.images import FIXTURES, manifest_of
 from support.ociwriter import Blob, ImageWriter, gzipped
-from support.rawtar import BLOCK, archive, file, header, padded
+from support.rawtar import BLOCK, archive, file, header, padded, symlink
 
 ZEROS = b"0" * 64
 DIRECTORY = Dirmeta(0, 0, 0o40755)
@@ -136,8 +142,13 @@ def _tree(
     return _commit(root, objects)
 
 
-def _commit(root: bytes, objects: Sequence[tuple[bytes, bytes]]) -> Callable[[Path], str]:
-    """Return a writer of an image of one ostree layer: a commit of *root*, and *objects*."""
+def _commit(
+    root: bytes, objects: Sequence[tuple[bytes, bytes]], *members: bytes
+) -> Callable[[Path], str]:
+    """Return a writer of an image of one ostree layer: a commit of *root*, and *objects*.
+
+    *members* of the archive follow.
+    """
     commit = Commit((), None, 0, _raw(root).hex(), _raw(DIRECTORY.encode()).hex()).encode()
     first = [(commit, b"commit"), (DIRECTORY.encode(), b"dirmeta")]
     content = sha256(CONTENT_HEADER + b"data\n").hexdigest().encode()
@@ -148,6 +159,7 @@ def _commit(root: bytes, objects: Sequence[tuple[bytes, bytes]]) -> Callable[[Pa
         ),
         _object(content, b"file-xattrs-link", b""),
         _object(content, b"file", b"data\n"),
+        *members,
     )
 
     def write(path: Path) -> str:
@@ -188,6 +200,25 @@ def _unpacked(digest: str) -> bytes:
 
 def _fixture(digest: str) -> bytes:
     return (FIXTURES / "images/blobs/sha256" / digest.removeprefix("sha256:")).read_bytes()
+
+
+def _content(
+    *, xattrs: bytes = b"", target: bytes = b"", data: bytes = b"data\n"
+) -> Callable[[Path], str]:
+    """Return a writer of a commit with one file, a link if it has a *target*."""
+    mode = 0o120777 if target else 0o100644
+    head = content_header(uid=0, gid=0, mode=mode, target=target, xattrs=xattrs)
+    checksum = sha256(head + (b"" if target else data))
+    root = encode_dirtree([(b"file", checksum.digest())], [])
+    place = (
+        REPOSITORY + checksum.hexdigest()[:2].encode() + b"/" + checksum.hexdigest()[2:].encode()
+    )
+    stored = symlink(place + b".file", target) if target else file(place + b".file", data)
+    return _commit(root, [(root, b"dirtree")], file(place + b".file-xattrs-link", xattrs), stored)
+
+
+def _with_xattrs(*pairs: tuple[bytes, bytes], target: bytes = b"") -> Callable[[Path], str]:
+    return _content(xattrs=encode_xattrs(pairs), target=target)
 
 
 BAD = (INVALID, MISMATCH)
@@ -242,6 +273,36 @@ OSTREE_CASES = (
     ImageCase("O19", _tree(b"b", b"a"), BAD),
     ImageCase("O19b", _tree(b"a", b"a"), BAD),
     ImageCase("O19c", _tree(b"usr", dirs=(b"usr",)), BAD),
+    ImageCase("O21", _tree(b"caf\xe9"), BAD, ("caf\\xe9",)),
+    ImageCase("O21b", _tree(b"\xed\xa0\x80"), BAD),
+    ImageCase("O21c", _tree(dirs=(b"caf\xe9",)), BAD, ("caf\\xe9",)),
+    ImageCase("O21d", _tree(b"n" * 256), (LIMIT,)),
+    ImageCase("O22", _content(target=b"caf\xe9"), BAD, ("caf\\xe9",)),
+    ImageCase("O22b", _content(target=b"t" * 5000), BAD, ("5000 bytes",)),
+    ImageCase("O22c", _content(target=b"t" * 4096), BAD, ("4096 bytes",)),
+    ImageCase("O23", _with_xattrs((b"user.b\0", b"1"), (b"user.a\0", b"2")), BAD, ("order",)),
+    ImageCase("O23b", _with_xattrs((b"user.a\0", b"1"), (b"user.a\0", b"2")), BAD, ("twice",)),
+    ImageCase("O23c", _with_xattrs((b"user.a\0", b"")), BAD, ("user.a",)),
+    ImageCase("O23d", _with_xattrs((b"user.a", b"1")), BAD, ("user.a",)),
+    ImageCase("O23e", _with_xattrs((b"user.a\0b\0", b"1")), BAD),
+    ImageCase("O23f", _with_xattrs((b"a\0", b"1")), BAD),
+    ImageCase("O23g", _with_xattrs((b"\0", b"1")), BAD),
+    ImageCase("O23h", _with_xattrs((b"user.a\0", b"v" * 65_536)), (LIMIT,), ("bytes",)),
+    ImageCase("O23i", _with_xattrs((b"user.a\0", b"1"), target=b"x"), BAD, ("user.a",)),
+    ImageCase("O23j", _with_xattrs((b"security.capability\0", b"")), BAD),
+    ImageCase("O23k", _with_xattrs((b"security.capability\0", bytes(20))), BAD),
+    ImageCase(
+        "O23l", _with_xattrs(*((b"user.%03d\0" % n, b"v") for n in range(129))), (LIMIT,), ("129",)
+    ),
+    *(
+        ImageCase(row, _tree(dirs=(b"usr",), meta=Dirmeta(0, 0, 0o40755, xattrs)), BAD)
+        for row, xattrs in (
+            ("O24", ((b"user.b\0", b"1"), (b"user.a\0", b"2"))),
+            ("O24b", ((b"user.a\0", b"1"), (b"user.a\0", b"2"))),
+            ("O24c", ((b"user.a\0", b""),)),
+        )
+    ),
+    ImageCase("O17d", _bomb(21), (LIMIT,)),
     ImageCase("O20", _tree(dirs=(b"usr",), meta=Dirmeta((1 << 32) - 1, 0, 0o40755)), BAD),
 )
 

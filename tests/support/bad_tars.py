@@ -177,8 +177,33 @@ LINKS = (
         hardlink(X, b"usr/ln"),
         tree=("l00777 /usr/x",),
     ),
+    _taken(
+        "T10b",
+        *(hardlink(b"usr/h%d" % n, b"usr/h%d" % (n + 1)) for n in range(3000)),
+        file(b"usr/h3000", b"end\n"),
+        contents=(("/usr/h0", b"end\n"), ("/usr/h1500", b"end\n"), ("/usr/h2999", b"end\n")),
+    ),
+    _taken(
+        "T10c",
+        file(X, b"first\n"),
+        hardlink(b"usr/a", b"usr/b"),
+        hardlink(b"usr/b", X),
+        hardlink(X, b"usr/last"),
+        file(b"usr/last", b"last\n"),
+        contents=(("/usr/a", b"last\n"), ("/usr/b", b"last\n"), ("/usr/x", b"last\n")),
+    ),
+    _refused(
+        "T09b",
+        hardlink(b"usr/a", b"usr/b"),
+        hardlink(b"usr/b", b"usr/c"),
+        hardlink(b"usr/c", b"usr/b"),
+        says=("itself",),
+    ),
+    _refused("T08b", hardlink(X, b"usr/y"), hardlink(b"usr/y", b"usr/z"), says=("usr/y", "usr/z")),
+    _refused("T08c", hardlink(X, b"usr/lib"), directory(b"usr/lib/"), says=("usr/x", "usr/lib")),
     _refused("T86", symlink(b"usr/ln", b""), says=("usr/ln",)),
     _refused("T87", symlink(b"usr/ln", b"t" * 4096), says=("usr/ln",)),
+    _taken("T87-at-limit", symlink(b"usr/ln", b"t" * 4095), tree=("l00777 /usr/ln",)),
     _taken("T88", symlink(b"usr/ln", b"ln"), tree=("l00777 /usr/ln",)),
 )
 
@@ -238,6 +263,54 @@ XATTRS = (
         pax([(b"SCHILY.xattr.user.%d" % number, b"v") for number in range(5000)]) + file(X),
         kind=LIMIT,
         says=("usr/x",),
+    ),
+)
+
+_CAPABILITY = bytes.fromhex("0100000200200000000000000000000000000000")
+XATTRS += (
+    # ostree does not read it back, so it is left out: see T21c for what would not be the same.
+    _taken("T21b", xattr(X, b"user.empty", b""), tree=("-00644 /usr/x",)),
+    _refused("T21c", xattr(X, b"security.capability", b""), says=("usr/x", "security.capability")),
+    *(
+        _refused(f"T21{row}", xattr(X, b"security.capability", value), says=("usr/x",))
+        for row, value in (
+            ("d", _CAPABILITY[:-1]),
+            ("e", _CAPABILITY + bytes(4)),
+            ("f", _CAPABILITY[:3] + b"\1" + _CAPABILITY[4:]),
+            ("g", _CAPABILITY[:3] + b"\1" + _CAPABILITY[4:12]),
+            ("h", b"\0"),
+            ("j", _CAPABILITY[:3] + b"\3" + _CAPABILITY[4:] + bytes(4)),
+        )
+    ),
+    _taken(
+        "T21i",
+        xattr(X, b"security.capability", _CAPABILITY[:3] + b"\3" + _CAPABILITY[4:] + b"\1\0\0\0"),
+        tree=("-00644 /usr/x",),
+    ),
+    _refused(
+        "T20b",
+        pax([(b"SCHILY.xattr.user.note", b"v")]) + symlink(b"usr/ln", b"x"),
+        says=("usr/ln", "user.note"),
+    ),
+    _taken(
+        "T20c",
+        pax([(b"SCHILY.xattr.user.note", b"")]) + symlink(b"usr/ln", b"x"),
+        tree=("l00777 /usr/ln",),
+    ),
+    _refused("T20d", xattr(X, b"user.", b"v"), says=("usr/x",)),
+    _refused("T20e", xattr(X, b"user." + b"n" * 251, b"v"), says=("usr/x",)),
+    _refused(
+        "T29b",
+        pax([(b"SCHILY.xattr.user.%d" % number, b"v" * 40_000) for number in range(2)]) + file(X),
+        kind=LIMIT,
+        says=("usr/x",),
+    ),
+    _refused(
+        "T29c",
+        pax([(b"SCHILY.xattr.user.%d" % number, b"v" * 40_000) for number in range(2)])
+        + directory(b"usr/lib/"),
+        kind=LIMIT,
+        says=("usr/lib",),
     ),
 )
 

@@ -39,8 +39,9 @@ tools.proxy:           client > pipes > channel options replies stream > errors 
 tools.ostree:          admin sysroot > repo > objects > files verity
 tools:                 filesystem > credentials immutable mounts root_only rpm rpm_sqlite skopeo
                        systemd
-stream:                derived encapsulated > commit_tree trees > layer_stream objects tar
-                       > decompress layer_report object_format paths pax selinux tar_header
+stream:                derived encapsulated > commit_tree growing_tree > trees
+                       > layer_stream objects tar > decompress object_format pax
+                       > layer_report paths selinux storable tar_header
 bootc_orch:            process
 model.packages:        apk > dpkg rpm > package version_number
 model.host:            deployment > bls bootloader document kargs origin progress_v0
