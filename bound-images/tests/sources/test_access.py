@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bound_images.errors import DefinitionError, describe
+from bound_images.errors import DefinitionError
 from bound_images.rootfs import Root
 from bound_images.sources.access import AccessBroker
 from bound_images.units.options import PullOptions
 from orch_frame.errors import ConfigError, NotFoundError
+from orch_frame.several import describe
 
 SECRET = "q.io"
 FILE_KEYS = [
