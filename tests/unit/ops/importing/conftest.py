@@ -50,12 +50,12 @@ class Told:
 
 
 @pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedPrograms:
+def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedPrograms:
     """Scripts in the place of ostree and skopeo."""
-    scripted = ScriptedPrograms(tmp_path / "programs")
-    monkeypatch.setenv("PATH", f"{scripted.bin}:{os.environ['PATH']}")
+    made = ScriptedPrograms(tmp_path / "scripted")
+    monkeypatch.setenv("PATH", f"{made.bin}:{os.environ['PATH']}")
     ostree_version.cache_clear()
-    return scripted
+    return made
 
 
 @pytest.fixture

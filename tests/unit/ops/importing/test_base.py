@@ -147,12 +147,12 @@ def test_the_base_says_which_paths_of_derived_layers_are_kept(made, trees, tmp_p
     ("choice", "kept"),
     [(VarContent.KEEP, True), (VarContent.FACTORY, False), (VarContent.AUTO, True)],
 )
-@pytest.mark.usefixtures("programs")
+@pytest.mark.usefixtures("scripted")
 def test_var_is_kept_as_is_asked_or_as_the_version_of_ostree_does(choice, kept):
     assert keeps_var(choice) is kept
 
 
-def test_an_older_ostree_does_not_fill_var(programs):
-    script = programs.bin / "ostree"
+def test_an_older_ostree_does_not_fill_var(scripted):
+    script = scripted.bin / "ostree"
     script.write_text('#!/bin/sh\necho "libostree:"; echo " Version: \'2024.2\'"\n')
     assert keeps_var(VarContent.AUTO) is False

@@ -29,7 +29,7 @@ TREE = {"usr": {"bin": {"true": b"program"}, "lib": {"a": b"library"}}}
 
 
 @pytest.fixture
-def staged(made, tmp_path, programs):
+def staged(made, tmp_path, scripted):
     """The staging repository, and a repository by hand whose objects are in it."""
     with open_staging(made.repo) as staging:
         elsewhere = HandmadeRepo(tmp_path / "elsewhere", "archive")
@@ -105,10 +105,10 @@ def test_of_layers_that_were_cut_off_the_whole_ones_are_kept(made, staged):
     assert is_complete(made.repo, whole)
 
 
-def test_no_layers_need_no_program(made, staged, programs):
+def test_no_layers_need_no_program(made, staged, scripted):
     staging, _ = staged
     publish_layers({}, staging)
-    assert programs.calls == []
+    assert scripted.calls == []
 
 
 def test_a_mark_of_a_partial_commit_goes_and_detached_metadata_comes_along(made, staged):
@@ -138,13 +138,13 @@ def merged(elsewhere, staging):
     return {FIRST: first, SECOND: second}, elsewhere.write(head.encode(), "commit"), trees
 
 
-def test_an_image_has_its_ref_after_its_layers_and_is_whole(made, staged, programs):
+def test_an_image_has_its_ref_after_its_layers_and_is_whole(made, staged, scripted):
     staging, elsewhere = staged
     layers, commit, trees = merged(elsewhere, staging)
     publish(publication(commit, new_layers=layers, layers=layers), trees, staging)
     assert made.repo.refs() == {**layers, IMAGE: commit}
     assert is_complete(made.repo, commit)
-    assert [call.argv[-1] for call in programs.calls] == [max(layers), IMAGE]
+    assert [call.argv[-1] for call in scripted.calls] == [max(layers), IMAGE]
 
 
 def test_an_image_without_a_name_gets_no_ref(made, staged):
@@ -182,12 +182,12 @@ def test_objects_that_went_with_a_layer_that_vanished_are_not_called_a_bad_image
         publish(publication(commit, new_layers=new, layers=layers), trees, staging)
 
 
-def test_a_program_inherits_nothing_but_its_three_streams(made, staged, programs):
+def test_a_program_inherits_nothing_but_its_three_streams(made, staged, scripted):
     staging, elsewhere = staged
     layers, commit, trees = merged(elsewhere, staging)
     publish(publication(commit, new_layers=layers, layers=layers), trees, staging)
-    assert len(programs.calls) == 2
-    for call in programs.calls:
+    assert len(scripted.calls) == 2
+    for call in scripted.calls:
         inherited = [place for number, place in call.descriptors.items() if number > 2]
         assert [place for place in inherited if not place.startswith("/proc/")] == []
 

@@ -15,7 +15,7 @@ from bootc_orch.ops.importing.pull_plan import LayerAction
 from bootc_orch.ops.stored.store import image_state
 from orch_frame.errors import NotFoundError, TransientError, UsageError
 
-pytestmark = pytest.mark.usefixtures("programs")
+pytestmark = pytest.mark.usefixtures("scripted")
 
 
 def content_of(made, commit):
@@ -68,9 +68,9 @@ def test_a_plan_names_what_is_missing_and_changes_nothing(made, image, options, 
     assert list((made.path / "tmp").iterdir()) == []
 
 
-def test_a_failure_that_passes_is_tried_again_and_told(made, image, options, told, programs):
+def test_a_failure_that_passes_is_tried_again_and_told(made, image, options, told, scripted):
     layer = manifest_of("base")["layers"][0]["digest"]
-    programs.fail_blob(layer, 2)
+    scripted.fail_blob(layer, 2)
     result = pull(made.path, image("base"), options, told)
     assert content_of(made, result.commit) == golden("base").merge_content
     warnings = told.of("warning")
@@ -80,10 +80,10 @@ def test_a_failure_that_passes_is_tried_again_and_told(made, image, options, tol
 
 
 def test_what_was_finished_before_a_failure_is_there_for_the_next_pull(
-    made, image, options, told, programs
+    made, image, options, told, scripted
 ):
     *finished, last = (layer["digest"] for layer in manifest_of("derived-multi")["layers"])
-    programs.fail_blob(last, 1)
+    scripted.fail_blob(last, 1)
     with pytest.raises(TransientError) as caught:
         pull(made.path, image("derived-multi"), replace(options, retries=0, jobs=1), told)
     assert (caught.value.image, caught.value.layer) == (

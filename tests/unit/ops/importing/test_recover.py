@@ -14,7 +14,7 @@ from bootc_orch.model.image.refs import blob_ref
 from bootc_orch.ops.importing.recover import is_complete, keep_finished_layers, recover
 from bootc_orch.ops.importing.staging import open_staging
 
-pytestmark = pytest.mark.usefixtures("programs")
+pytestmark = pytest.mark.usefixtures("scripted")
 LAYER = blob_ref(digest_named("layer"))
 TREE = {"usr": {"bin": {"true": b"program"}}}
 
