@@ -75,16 +75,16 @@ def check_names(value: Mapping[str, Any], names: Iterable[str], *, what: str) ->
 
 def canonical(value: Any) -> str:  # noqa: ANN401 - JSON is any of its types
     """Serialise *value* as RFC 8785 has it; numbers must be integers."""
-    return json.dumps(_sorted(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return json.dumps(_sort(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def _sorted(value: Any) -> Any:  # noqa: ANN401
+def _sort(value: Any) -> Any:  # noqa: ANN401
     match value:
         case dict():
             keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
-            return {key: _sorted(value[key]) for key in keys}
+            return {key: _sort(value[key]) for key in keys}
         case list() | tuple():
-            return [_sorted(item) for item in value]
+            return [_sort(item) for item in value]
         case _:
             return value
 

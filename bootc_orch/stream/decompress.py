@@ -159,7 +159,7 @@ def _decode(decoder: _Decoder, data: bytes, what: str, *, first: bool) -> Iterat
         try:
             output = decoder.decompress(data, PIECE_BYTES)
         except (_GZIP_ERROR, zstd.ZstdError, EOFError) as error:
-            raise _refused(error, what, first=first) from error
+            raise _refusal(error, what, first=first) from error
         if output:
             yield output
         if decoder.eof or decoder.needs_input:
@@ -167,7 +167,7 @@ def _decode(decoder: _Decoder, data: bytes, what: str, *, first: bool) -> Iterat
         data = b""
 
 
-def _refused(error: Exception, what: str, *, first: bool) -> InvalidImageError | LimitError:
+def _refusal(error: Exception, what: str, *, first: bool) -> InvalidImageError | LimitError:
     if "too much memory" in str(error):
         return LimitError(
             f"The {what} data needs a window of more than {1 << ZSTD_WINDOW_LOG_MAX} bytes."

@@ -29,7 +29,7 @@ from bootc_orch.stream.tar import (
     SYMLINK,
     Member,
     TarReader,
-    located,
+    locate_in_archive,
 )
 from bootc_orch.stream.trees import OPAQUE, WHITEOUT, Directory, Trees, whiteout_target, with_label
 from orch_frame.errors import InvalidImageError, OrchError
@@ -97,7 +97,7 @@ class _Builder:
             try:
                 self._entry(member)
             except OrchError as error:
-                raise located(error, member) from error
+                raise locate_in_archive(error, member) from error
         return self._tree.save(self._trees, self._labeler, self.report)
 
     def _entry(self, member: Member) -> None:
@@ -203,7 +203,7 @@ class _Builder:
             return True
         checksum, attributes = self._aside[target]
         if self._labeler is not None:
-            xattrs = self._labelled(decode_xattrs(attributes.xattrs), placed, attributes.mode)
+            xattrs = self._label(decode_xattrs(attributes.xattrs), placed, attributes.mode)
             stored = self._store.open_file(checksum)
             checksum = self._store.add_copy(stored, attributes._replace(xattrs=xattrs))
         self._tree.add_file(placed, checksum, member)
@@ -212,10 +212,10 @@ class _Builder:
     def _attributes(self, placed: Parts, member: Member, mode: int) -> Attributes:
         if self._labeler is None and not member.xattrs:
             return Attributes(member.uid, member.gid, mode)
-        xattrs = self._labelled(self._xattrs(member), placed, mode)
+        xattrs = self._label(self._xattrs(member), placed, mode)
         return Attributes(member.uid, member.gid, mode, xattrs)
 
-    def _labelled(self, xattrs: Xattrs, placed: Parts, mode: int) -> bytes:
+    def _label(self, xattrs: Xattrs, placed: Parts, mode: int) -> bytes:
         if self._labeler is not None:
             xattrs = with_label(xattrs, self._labeler.label(_absolute(placed), mode))
         return encode_xattrs(xattrs)

@@ -28,7 +28,7 @@ from bootc_orch.stream.tar import (
     SYMLINK,
     Member,
     TarReader,
-    located,
+    locate_in_archive,
 )
 from bootc_orch.stream.trees import DEFAULT_DIRMETA
 from orch_frame.errors import InvalidImageError, LimitError, OrchError
@@ -134,7 +134,7 @@ class _Importer:
             try:
                 self._member(member)
             except OrchError as error:
-                raise located(error, member) from error
+                raise locate_in_archive(error, member) from error
         if not self._chunk:
             if self._commit is None:
                 raise InvalidImageError("The first layer of the image holds no ostree commit.")

@@ -57,9 +57,9 @@ class LayerStream:
     def pieces(self) -> Iterator[Iterator[bytes]]:
         """Yield the uncompressed pieces; read them all, or the digests say nothing."""
         if self._size < THREAD_FROM_BYTES:
-            yield self._decompressed()
+            yield self._decompress()
             return
-        with read_ahead(self._decompressed(), READAHEAD_PIECES) as pieces:
+        with read_ahead(self._decompress(), READAHEAD_PIECES) as pieces:
             yield pieces
 
     def drain(self) -> None:
@@ -99,7 +99,7 @@ class LayerStream:
             self._on_read(len(piece))
             yield piece
 
-    def _decompressed(self) -> Iterator[bytes]:
+    def _decompress(self) -> Iterator[bytes]:
         for piece in decompress(self._arriving(), self._compression):
             self._content.update(piece)
             self.content_bytes += len(piece)

@@ -138,7 +138,7 @@ class ObjectStore:
         """Write a regular file's object from a stream of exactly *size* bytes; see `add_file`."""
         digest = sha256(checksum_head(attributes))
         with _TemporaryFile(self.repository / "tmp") as temporary:
-            hashed = _hashed(pieces, digest.update)
+            hashed = _hash(pieces, digest.update)
             if self.mode is Mode.ARCHIVE:
                 hashed = filez(attributes, size, hashed)
             for piece in hashed:
@@ -282,7 +282,7 @@ class _TemporaryFile(_Temporary):
         super().__exit__(*details)
 
 
-def _hashed(pieces: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+def _hash(pieces: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
     for piece in pieces:
         update(piece)
         yield piece

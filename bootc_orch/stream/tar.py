@@ -263,7 +263,7 @@ class TarReader:
             self._long[kind] = data.rstrip(b"\0")
 
 
-def located(error: OrchError, member: Member) -> OrchError:
+def locate_in_archive(error: OrchError, member: Member) -> OrchError:
     """Say where in the layer *error* was met, and return it."""
     error.locate(path=printable(member.name))
     if error.details is None:

@@ -27,7 +27,7 @@ def is_immutable(directory: Path) -> bool:
     Raises:
         OSError: it cannot be opened, or asking failed.
     """
-    with _opened(directory) as descriptor:
+    with _open_directory(directory) as descriptor:
         return bool((_flags(descriptor) or 0) & FS_IMMUTABLE_FL)
 
 
@@ -37,7 +37,7 @@ def set_immutable(directory: Path, *, immutable: bool) -> None:
     Raises:
         OSError: the kernel refuses.
     """
-    with _opened(directory) as descriptor:
+    with _open_directory(directory) as descriptor:
         flags = _flags(descriptor)
         if flags is None:
             return
@@ -58,7 +58,7 @@ def _flags(descriptor: int) -> int | None:
 
 
 @contextmanager
-def _opened(directory: Path) -> Iterator[int]:
+def _open_directory(directory: Path) -> Iterator[int]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         yield descriptor

@@ -56,7 +56,7 @@ def is_mounted_read_only(mountinfo: bytes, point: bytes) -> bool:
     seen: tuple[bytes, bytes] = (b"", b"")
     for line in mountinfo.splitlines():
         fields = line.split(b" ")
-        if _unescaped(fields[4]) == point:
+        if _unescape(fields[4]) == point:
             seen = (fields[5], fields[-1])
     return any(b"ro" in options.split(b",") for options in seen)
 
@@ -83,7 +83,7 @@ def is_medium_read_only(mountinfo: bytes, wanted: bytes) -> bool:
     """Say the same of *wanted*, an absolute path without links, by the text of a ``mountinfo``."""
     best, options = b"", b""
     for line in mountinfo.splitlines():
-        point = _unescaped(line.split()[4])
+        point = _unescape(line.split()[4])
         inside = wanted == point or wanted.startswith(point.rstrip(b"/") + b"/")
         if inside and len(point) >= len(best):
             best, options = point, line.split()[-1]
@@ -113,11 +113,11 @@ def parse_place(mountinfo: bytes, wanted: bytes) -> Place:
     best, found = b"", Place("/", "")
     for line in mountinfo.splitlines():
         fields = line.split(b" ")
-        point = _unescaped(fields[4])
+        point = _unescape(fields[4])
         inside = wanted == point or wanted.startswith(point.rstrip(b"/") + b"/")
         if inside and len(point) >= len(best):
             inner = wanted[len(point.rstrip(b"/")) :].lstrip(b"/")
-            whole = PurePosixPath(os.fsdecode(_unescaped(fields[3]))) / os.fsdecode(inner)
+            whole = PurePosixPath(os.fsdecode(_unescape(fields[3]))) / os.fsdecode(inner)
             best = point
             found = Place(str(whole), os.fsdecode(fields[fields.index(b"-") + 1]))
     return found
@@ -130,10 +130,10 @@ def is_mount_point(path: Path) -> bool:
     """
     wanted = os.fsencode(path.resolve())
     with Path("/proc/self/mountinfo").open("rb") as lines:
-        return any(_unescaped(line.split()[4]) == wanted for line in lines)
+        return any(_unescape(line.split()[4]) == wanted for line in lines)
 
 
-def _unescaped(field: bytes) -> bytes:
+def _unescape(field: bytes) -> bytes:
     """Undo the kernel's octal escapes of blanks and backslashes."""
     return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field)
 

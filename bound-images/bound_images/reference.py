@@ -80,7 +80,7 @@ class ImageName:
         if match is None or (is_short(bare) and match["repository"].lower() != match["repository"]):
             raise DefinitionError(f"{printable(text)} is not the name of an image.", image=text)
         digest, tag = match["digest"], match["tag"]
-        repository = _qualified(match["repository"], short_names)
+        repository = _qualify(match["repository"], short_names)
         if len(repository) > MAX_NAME:
             raise DefinitionError(f"{printable(text)} is longer than {MAX_NAME} characters.")
         return cls(repository, tag or (None if digest else DEFAULT_TAG), digest)
@@ -140,7 +140,7 @@ def printable(text: str) -> str:
     return quoted if len(quoted) <= 256 else f"{quoted[:252]}…'"
 
 
-def _qualified(repository: str, short_names: ShortNames) -> str:
+def _qualify(repository: str, short_names: ShortNames) -> str:
     if not has_registry(repository):
         repository = short_names(repository)
     registry, _, path = repository.partition("/")

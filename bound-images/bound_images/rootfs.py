@@ -167,7 +167,7 @@ class _Walk:
             try:
                 descriptor = self._open(name)
             except FileNotFoundError:
-                missing = _joined(self._names(), [name, *self._todo])
+                missing = _join(self._names(), [name, *self._todo])
                 return Resolved(missing, tuple(chain), exists=False, mode=0), None
             if not stat.S_ISLNK(os.fstat(descriptor).st_mode):
                 self._trail.append((name, descriptor))
@@ -175,7 +175,7 @@ class _Walk:
             last = not self._todo
             self._enter_link(descriptor)
             if last:
-                chain.append(_joined(self._names(), self._todo))
+                chain.append(_join(self._names(), self._todo))
         end = self._trail[-1][1]
         mode = os.fstat(end).st_mode
         final = PurePosixPath("/", *self._names())
@@ -211,7 +211,7 @@ def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
-def _joined(base: list[str], parts: list[str]) -> PurePosixPath:
+def _join(base: list[str], parts: list[str]) -> PurePosixPath:
     """Join without touching the disk; ``..`` goes up and stops at the root."""
     names = list(base)
     for part in parts:

@@ -58,7 +58,7 @@ def _stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
 
 
 def _state(fields: dict[str, str], source: str) -> str:
-    words = _required(fields, "status", source).split()
+    words = _require(fields, "status", source).split()
     if len(words) != 3:
         raise InvalidImageError(
             f"{source}: {fields['status']!a} is not the state of a package.", path=source
@@ -67,11 +67,11 @@ def _state(fields: dict[str, str], source: str) -> str:
 
 
 def _package(fields: dict[str, str], source: str) -> Package:
-    name, version = (_required(fields, key, source) for key in ("package", "version"))
+    name, version = (_require(fields, key, source) for key in ("package", "version"))
     return Package(name, fields.get("architecture", ""), version)
 
 
-def _required(fields: dict[str, str], key: str, source: str) -> str:
+def _require(fields: dict[str, str], key: str, source: str) -> str:
     if not fields.get(key):
         name = fields.get("package") or "a package without a name"
         raise InvalidImageError(f"{source}: {name} has no field {key.title()}.", path=source)

@@ -125,7 +125,7 @@ def _pairs(
     removed: Counter[Package], added: Counter[Package], key: Callable[[Package], Hashable]
 ) -> list[PackageChange]:
     """Pair what has gone with what has come, where exactly one of each has the same key."""
-    gone, come = _grouped(removed, key), _grouped(added, key)
+    gone, come = _group(removed, key), _group(added, key)
     return [
         PackageChange(group[0], come[at][0])
         for at, group in gone.items()
@@ -133,7 +133,7 @@ def _pairs(
     ]
 
 
-def _grouped(
+def _group(
     packages: Counter[Package], key: Callable[[Package], Hashable]
 ) -> dict[Hashable, list[Package]]:
     groups: dict[Hashable, list[Package]] = {}

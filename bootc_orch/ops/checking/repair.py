@@ -192,7 +192,7 @@ def _repair_image(
     with _scratch(repo) as scratch:
         _take_whole_layers(image, repo, scratch)
         wanted = image.state
-        source = OstreeImageReference(signature, _pinned(image))
+        source = OstreeImageReference(signature, _pin(image))
         importer = wanted.importer if wanted and wanted.importer else options.importer_version
         chosen = replace(options, gc=False, target=image.reference, importer_version=importer)
         result = pull(scratch.path, source, chosen, progress)
@@ -204,7 +204,7 @@ def _repair_image(
         _bring_back(repo, scratch, image.objects)
 
 
-def _pinned(image: DamagedImage) -> ImageReference:
+def _pin(image: DamagedImage) -> ImageReference:
     """Name the very version that was stored, where a registry can be asked for it."""
     if image.state is None or image.reference.transport is not Transport.REGISTRY:
         return image.reference

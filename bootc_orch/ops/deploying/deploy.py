@@ -44,7 +44,7 @@ def deploy(sysroot: Sysroot, request: DeployRequest) -> Deployment:
         try:
             OstreeAdmin(sysroot.path).deploy(request.commit, origin, request.options)
         except CommandError as error:
-            raise _explained(error, sysroot) from error
+            raise _explain(error, sysroot) from error
     synchronise(sysroot)
     found = sysroot.deployments().all
     if not request.options.default:
@@ -73,7 +73,7 @@ def _origin_file(sysroot: Sysroot, origin: Origin) -> Iterator[Path]:
         yield path
 
 
-def _explained(error: CommandError, sysroot: Sysroot) -> Exception:
+def _explain(error: CommandError, sysroot: Sysroot) -> Exception:
     """Give the failures that an administrator can do something about their own class."""
     if "No space left on device" in error.stderr:
         return SpaceError(

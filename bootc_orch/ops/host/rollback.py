@@ -52,7 +52,7 @@ def rollback(
         staged = sysroot.deployments().staged
         if staged is not None:
             admin.undeploy(staged.index)
-            target = _again(sysroot, target)
+            target = _find_again(sysroot, target)
         if has(SET_DEFAULT_SINCE):
             admin.set_default(target.index)
             synchronise(sysroot)
@@ -76,7 +76,7 @@ def rollback(
     return first
 
 
-def _again(sysroot: Sysroot, wanted: Deployment) -> Deployment:
+def _find_again(sysroot: Sysroot, wanted: Deployment) -> Deployment:
     """Find a deployment by its name, after indexes have changed."""
     for deployment in sysroot.deployments().all:
         if deployment.name == wanted.name and deployment.stateroot == wanted.stateroot:

@@ -120,7 +120,7 @@ def fetch(
         OrchError: it could not be had.
     """
     if needs_stored(wanted, options):
-        return _stored(sysroot.repo(), wanted)
+        return _find_stored(sysroot.repo(), wanted)
     pull_options = replace(
         options.pull, gc=False, require_bootable=True, target=wanted.target.image
     )
@@ -137,7 +137,7 @@ def bound_options(wanted: Wanted, options: TransactionOptions) -> bound.BoundOpt
     return replace(options.bound, offline=needs_stored(wanted, options))
 
 
-def _stored(repo: Repo, wanted: Wanted) -> PullResult:
+def _find_stored(repo: Repo, wanted: Wanted) -> PullResult:
     """Take what is stored under the name that is followed, whatever its source has by now.
 
     Raises:

@@ -81,7 +81,7 @@ def plan_transaction(
         host = plan_pull(sysroot.repo_path, wanted.source, pull, progress)
         stored = image_state(sysroot.repo(), wanted.target.image)
         if host is not None or stored is None:
-            return _unfetched(sysroot, wanted, host)
+            return _plan_unfetched(sysroot, wanted, host)
         commit = stored.merge_commit
     with locked(sysroot.repo_path, exclusive=False, timeout=options.pull.lock_timeout):
         base = base_deployment(sysroot.deployments(), sysroot, wanted)
@@ -133,7 +133,7 @@ def preview(
     return replace(plan, fetched=pulled.plan, difference=difference)
 
 
-def _unfetched(sysroot: Sysroot, wanted: Wanted, host: PullPlan | None) -> TransactionPlan:
+def _plan_unfetched(sysroot: Sysroot, wanted: Wanted, host: PullPlan | None) -> TransactionPlan:
     needed = host.transfer.needed_bytes if host else 0
     return TransactionPlan(
         wanted=wanted,

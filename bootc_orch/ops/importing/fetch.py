@@ -108,7 +108,7 @@ def _workers(layers: Sequence[PlannedLayer], jobs: int | None) -> int:
     return min(jobs or default_jobs(), len(layers))
 
 
-def _pinned(image: ImageReference, digest: Digest) -> ImageReference:
+def _pin(image: ImageReference, digest: Digest) -> ImageReference:
     """Return the reference that further proxies open: a tag may move meanwhile."""
     if image.transport is not Transport.REGISTRY:
         return image
@@ -123,7 +123,7 @@ class _Fetch:
     ) -> None:
         self._options = request.options
         self._progress = request.progress
-        self._pinned = _pinned(request.image, plan.image.digest)
+        self._pinned = _pin(request.image, plan.image.digest)
         self._staging = staging
         self._importer = importer
         self._layers = sorted(

@@ -42,7 +42,7 @@ def recover(repo: Repo) -> None:
             if _age(path) > _WRITING_SECONDS:
                 path.unlink(missing_ok=True)
             continue
-        with _abandoned(path) as abandoned:
+        with _claim_abandoned(path) as abandoned:
             if abandoned:
                 _salvage(path, repo)
                 shutil.rmtree(path)
@@ -68,7 +68,7 @@ def is_complete(repo: Repo, commit: str) -> bool:
 
 
 @contextmanager
-def _abandoned(path: Path) -> Iterator[bool]:
+def _claim_abandoned(path: Path) -> Iterator[bool]:
     """Say whether no process works in *path*, and keep others from it meanwhile."""
     try:
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -154,7 +154,7 @@ class Source:
             with proxy.blob(self._id, digest, size) as stream:
                 yield Blob(stream, digest, size, layer.compression)
             return
-        info = self._unpacked(layer)
+        info = self._find_unpacked(layer)
         if info is None:
             named = layer.descriptor.digest
             with proxy.blob_by_diff_id(self._id, layer.diff_id, layer=named) as stream:
@@ -168,7 +168,7 @@ class Source:
         with proxy.blob(self._id, info.digest, known_size, layer=named) as stream:
             yield Blob(stream, info.digest, info.size, compression)
 
-    def _unpacked(self, layer: PlannedLayer) -> LayerInfo | None:
+    def _find_unpacked(self, layer: PlannedLayer) -> LayerInfo | None:
         """Return where a layer that is kept unpacked is; None if the proxy cannot tell."""
         if self._layer_info is None:
             self._layer_info = self.proxy.layer_info(self._id)

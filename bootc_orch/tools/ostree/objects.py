@@ -171,7 +171,7 @@ class Objects:
         Raises:
             StoreDamagedError: it is missing or not what its checksum says.
         """
-        return _decoded(Commit.decode, self._metadata(checksum, "commit"), checksum)
+        return _decode(Commit.decode, self._metadata(checksum, "commit"), checksum)
 
     def dirtree(self, checksum: str) -> Dirtree:
         """Read the entries of a directory.
@@ -179,7 +179,7 @@ class Objects:
         Raises:
             StoreDamagedError: the object is missing or not what its checksum says.
         """
-        return _decoded(Dirtree.decode, self._metadata(checksum, "dirtree"), checksum)
+        return _decode(Dirtree.decode, self._metadata(checksum, "dirtree"), checksum)
 
     def is_chunk_tree(self, checksum: str) -> bool:
         """Say whether a directory is that of a chunk layer: files named by their checksums.
@@ -187,7 +187,7 @@ class Objects:
         Raises:
             StoreDamagedError: the object is missing or not what its checksum says.
         """
-        return _decoded(is_chunk_dirtree, self._metadata(checksum, "dirtree"), checksum)
+        return _decode(is_chunk_dirtree, self._metadata(checksum, "dirtree"), checksum)
 
     def dirmeta(self, checksum: str) -> Dirmeta:
         """Read the attributes of a directory.
@@ -195,7 +195,7 @@ class Objects:
         Raises:
             StoreDamagedError: the object is missing or not what its checksum says.
         """
-        return _decoded(Dirmeta.decode, self._metadata(checksum, "dirmeta"), checksum)
+        return _decode(Dirmeta.decode, self._metadata(checksum, "dirmeta"), checksum)
 
     def detached_metadata(self, commit: str) -> dict[str, Variant]:
         """Read what is attached to *commit* without being part of it; empty if nothing is.
@@ -276,7 +276,7 @@ class Objects:
         """Say whether a content object is a symbolic link; ``bare-user`` keeps those in files."""
         if self.mode is not RepoMode.BARE_USER:
             return stat.S_ISLNK(mode)
-        meta = _decoded(Dirmeta.decode, os.getxattr(path, "user.ostreemeta"), path.name)
+        meta = _decode(Dirmeta.decode, os.getxattr(path, "user.ostreemeta"), path.name)
         return stat.S_ISLNK(meta.mode)
 
     def stored(self) -> Iterator[tuple[str, int]]:
@@ -308,7 +308,7 @@ class Objects:
         return data
 
 
-def _decoded(decode: Callable[[bytes], T], data: bytes, checksum: str) -> T:
+def _decode(decode: Callable[[bytes], T], data: bytes, checksum: str) -> T:
     try:
         return decode(data)
     except InvalidImageError as error:

@@ -165,10 +165,10 @@ class Repo(Objects):
         try:
             return run(["ostree", verb, f"--repo={self.path}", *arguments])
         except CommandError as error:
-            raise explained(error, self.path) from error
+            raise explain_failure(error, self.path) from error
 
 
-def explained(error: CommandError, repo: Path) -> OrchError:
+def explain_failure(error: CommandError, repo: Path) -> OrchError:
     """Return the error that a failure of ostree on *repo* stands for, told by what it printed."""
     for kind, summary, phrases in _COMPLAINTS:
         if any(phrase in error.stderr for phrase in phrases):

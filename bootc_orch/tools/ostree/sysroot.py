@@ -108,16 +108,16 @@ class Sysroot:
             StoreDamagedError: there is one.
         """
         tell = damaged or _refuse
-        written = list(self._all_written(tell))
+        written = list(self._read_all_written(tell))
         booted = [one for one in written if one.booted]
-        staged = self._staged(tell) if booted else None
+        staged = self._read_staged(tell) if booted else None
         found = [staged, *written] if staged else written
         return Deployments(tuple(replace(one, index=i) for i, one in enumerate(found)))
 
-    def _all_written(self, damaged: Damaged) -> Iterator[Deployment]:
+    def _read_all_written(self, damaged: Damaged) -> Iterator[Deployment]:
         for entry in self.boot_entries(damaged):
             try:
-                yield self._written(entry, damaged)
+                yield self._read_written(entry, damaged)
             except StoreDamagedError as error:
                 damaged(error)
 
@@ -146,7 +146,7 @@ class Sysroot:
             raise StoreDamagedError(f"{self.path / path} is gone.", path=str(self.path / path))
         return _decoded(data, self.path / path)
 
-    def _written(self, entry: BootEntry, damaged: Damaged) -> Deployment:
+    def _read_written(self, entry: BootEntry, damaged: Damaged) -> Deployment:
         link = entry.link
         place = self.path / ENTRIES / entry.name
         if link is None:
@@ -177,7 +177,7 @@ class Sysroot:
             unlocked=origin.unlocked or _unlocked(path.name),
         )
 
-    def _staged(self, damaged: Damaged) -> Deployment | None:
+    def _read_staged(self, damaged: Damaged) -> Deployment | None:
         try:
             return self._staged_by(RUN_OSTREE / "staged-deployment", damaged)
         except (StoreDamagedError, InvalidImageError) as error:

@@ -129,7 +129,7 @@ class Proxy:
         Raises:
             LimitError: it is longer than `MAX_DOCUMENT_BYTES`.
         """
-        with self._piped("GetManifest", image) as (value, stream):
+        with self._ask_for_pipe("GetManifest", image) as (value, stream):
             data = read_document(stream, f"The manifest of {self._images[image]}")
         if not isinstance(value, str):
             raise ProxyError("skopeo answered GetManifest without a digest.")
@@ -144,7 +144,7 @@ class Proxy:
             LimitError: it is longer than `MAX_DOCUMENT_BYTES`.
         """
         try:
-            with self._piped("GetFullConfig", image) as (_, stream):
+            with self._ask_for_pipe("GetFullConfig", image) as (_, stream):
                 return read_document(stream, f"The config of {self._images[image]}")
         except InvalidImageError as error:
             if stored is None or _UNREADABLE_DATE not in (error.details or ""):
@@ -168,7 +168,7 @@ class Proxy:
             return None
         if self.version < LAYER_INFO_PIPED:
             return parse_layer_info(self._question("GetLayerInfo", image).ask(self._channel).value)
-        with self._piped("GetLayerInfoPiped", image) as (_, stream):
+        with self._ask_for_pipe("GetLayerInfoPiped", image) as (_, stream):
             data = read_document(stream, f"The list of layers of {self._images[image]}")
         try:
             return parse_layer_info(json.loads(data))
@@ -197,7 +197,7 @@ class Proxy:
             OrchError: of the class that `classify` finds in the proxy's words.
         """
         try:
-            with self._opened_blob(image, digest, size) as stream:
+            with self._open_blob(image, digest, size) as stream:
                 yield stream
         except OrchError as error:
             error.locate(image=str(self._images[image]), layer=str(layer or digest))
@@ -212,26 +212,28 @@ class Proxy:
         """
         return self.blob(image, diff_id, None, layer=layer)
 
-    def _opened_blob(
+    def _open_blob(
         self, image: int, digest: Digest, size: int | None
     ) -> AbstractContextManager[BlobStream]:
         if self.version < RAW_BLOBS:
-            return self._checked_blob(image, digest, size)
+            return self._get_checked_blob(image, digest, size)
         question = self._question("GetRawBlob", image, str(digest))
         return raw_pipe(self._channel, question, self._timers, size=size)
 
     @contextmanager
-    def _checked_blob(self, image: int, digest: Digest, size: int | None) -> Iterator[BlobStream]:
+    def _get_checked_blob(
+        self, image: int, digest: Digest, size: int | None
+    ) -> Iterator[BlobStream]:
         """Call GetBlob, which checks size and digest itself, and so must be told the size."""
         if size is None:
             size = self._stored_size(image, digest)
-        with self._piped("GetBlob", image, str(digest), size, size=size) as (value, stream):
+        with self._ask_for_pipe("GetBlob", image, str(digest), size, size=size) as (value, stream):
             check_size(value, size, f"Layer {digest}")
             yield stream
 
     def _stored_size(self, image: int, digest: Digest) -> int:
         """Begin to fetch a blob only to learn its size."""
-        with self._piped("GetBlob", image, str(digest), -1) as (value, stream):
+        with self._ask_for_pipe("GetBlob", image, str(digest), -1) as (value, stream):
             stream.abandon()
         if not isinstance(value, int) or value < 0:
             raise ProxyError(f"skopeo does not know the size of layer {digest}.")
@@ -242,7 +244,7 @@ class Proxy:
         subject = f"Layer {args[0]}" if args else str(reference)
         return Question(method, (image, *args), subject, self._answer_time(reference))
 
-    def _piped(
+    def _ask_for_pipe(
         self, method: str, image: int, *args: object, size: int | None = None
     ) -> AbstractContextManager[tuple[Any, BlobStream]]:
         question = self._question(method, image, *args)

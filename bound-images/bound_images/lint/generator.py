@@ -39,7 +39,7 @@ def services_of(library: Library, generator: str, work: Path, runner: Runner) ->
         work: An empty directory for the copy.
         runner: Starts it.
     """
-    directories = [_copied(library, path, work) for path in library.directories]
+    directories = [_copy(library, path, work) for path in library.directories]
     _, text = runner.run(
         generator,
         ["-dryrun"],
@@ -82,13 +82,13 @@ def differences(
             )
 
 
-def _copied(library: Library, directory: PurePosixPath, work: Path) -> Path:
+def _copy(library: Library, directory: PurePosixPath, work: Path) -> Path:
     target = work / str(directory).lstrip("/")
     target.mkdir(parents=True, exist_ok=True)
     for name in library.root.names(directory):
         inner = directory / name
         if inner.suffix == ".d" and library.root.is_dir(inner):
-            _copied(library, inner, work)
+            _copy(library, inner, work)
             continue
         try:
             (target / name).write_bytes(library.root.read_bytes(inner))

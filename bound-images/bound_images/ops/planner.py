@@ -53,7 +53,7 @@ class Planner:
         Raises:
             OrchError: something cannot be resolved, and that is not to be survived.
         """
-        images = [each for image in bound for each in self._expanded(image)]
+        images = [each for image in bound for each in self._expand(image)]
         resolved = for_each(
             lambda image: self._resolve_one(image, pinned),
             images,
@@ -74,7 +74,7 @@ class Planner:
         layers = self._store.layers([image.image_id for image in self._stored])
         return {diff_id for image in layers.values() for diff_id in image}
 
-    def _expanded(self, image: BoundImage) -> tuple[BoundImage, ...]:
+    def _expand(self, image: BoundImage) -> tuple[BoundImage, ...]:
         try:
             return self._resolver.expand(image)
         except OrchError as error:
@@ -117,7 +117,7 @@ class Planner:
         policy = self._policy(image)
         if policy not in (Policy.MISSING, Policy.NEVER):
             return None
-        if stored := self._named(image.key):
+        if stored := self._find_named(image.key):
             return self._resolver.in_store(image, stored.image_id, stored.digest)
         if policy is Policy.NEVER:
             raise NotFoundError(
@@ -127,7 +127,7 @@ class Planner:
 
     def _not_newer(self, found: ResolvedImage) -> ResolvedImage:
         """Return what is in the store where ``Policy=newer`` finds nothing newer, else *found*."""
-        stored = self._named(found.canonical)
+        stored = self._find_named(found.canonical)
         if self._policy(found.image) is not Policy.NEWER or stored is None:
             return found
         if _seconds(found.created) > stored.created:
@@ -139,7 +139,7 @@ class Planner:
             return Policy.MISSING
         return Policy.ALWAYS if self._options.refresh else image.options.wanted_policy
 
-    def _named(self, name: str) -> StoredImage | None:
+    def _find_named(self, name: str) -> StoredImage | None:
         return next((image for image in self._stored if name in image.names), None)
 
     def _trusted(self) -> frozenset[str]:

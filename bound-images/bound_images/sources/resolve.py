@@ -136,7 +136,7 @@ class Resolver:
 
         Should it turn out to be damaged, it is fetched from its source: a registry by *digest*.
         """
-        place = _pinned(f"{DOCKER}://{image.canonical}", digest)
+        place = _pin(f"{DOCKER}://{image.canonical}", digest)
         if not isinstance(self._source, RegistrySource):
             with suppress(NotFoundError, ToolError):
                 place = self._source.locate(image.canonical, image.reference)
@@ -154,7 +154,7 @@ class Resolver:
         access = self._broker.access(image.reference, image.options)
         place = self._source.locate(image.canonical, image.reference)
         if digest is not None:
-            place = _pinned(place, digest)
+            place = _pin(place, digest)
         top = self._inspect(place, access, image)
         found = digest_of(top)
         if digest not in (None, found):
@@ -164,7 +164,7 @@ class Resolver:
             )
         resolved = ResolvedImage(
             image=image,
-            place=_pinned(place, found),
+            place=_pin(place, found),
             access=access,
             digest=found,
             current=digest is None,
@@ -194,7 +194,7 @@ class Resolver:
         if not resolved.place.startswith(f"{DOCKER}://"):
             return None, b""
         for candidate in _candidates(document, Platform.of(image.options)):
-            place = _pinned(resolved.place, candidate.digest)
+            place = _pin(resolved.place, candidate.digest)
             data = self._inspect(place, resolved.access, image)
             manifest = parse_manifest(data, what=image.reference)
             if isinstance(manifest, Manifest) and manifest.config.hex == image_id:
@@ -227,7 +227,7 @@ def _needs_no_config(image: BoundImage, manifest: Manifest, stored: Collection[s
     return not stored or manifest.config.hex in stored
 
 
-def _pinned(place: str, digest: str) -> str:
+def _pin(place: str, digest: str) -> str:
     """Return *place* with the digest in place of a tag; only registries can be asked that way."""
     if not place.startswith(f"{DOCKER}://"):
         return place

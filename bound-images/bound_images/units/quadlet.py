@@ -131,23 +131,23 @@ def images_of(unit: Unit, units: Units) -> tuple[ImageUse, ...]:
 def _of_image(unit: Unit, units: Units) -> Iterator[ImageUse]:
     del units
     if not unit.value("Image"):
-        raise _refused(unit, "there is no Image=")
+        raise _refusal(unit, "there is no Image=")
     yield _use(unit, unit.value("Image"))
 
 
 def _of_artifact(unit: Unit, units: Units) -> Iterator[ImageUse]:
     del units
     if not unit.value("Artifact"):
-        raise _refused(unit, "there is no Artifact=")
+        raise _refusal(unit, "there is no Artifact=")
     yield replace(_use(unit, unit.value("Artifact")), artifact=True)
 
 
 def _of_container(unit: Unit, units: Units) -> Iterator[ImageUse]:
     image, rootfs = unit.value("Image"), unit.value("Rootfs")
     if image and rootfs:
-        raise _refused(unit, "there are both Image= and Rootfs=")
+        raise _refusal(unit, "there are both Image= and Rootfs=")
     if not image and not rootfs:
-        raise _refused(unit, "there is neither Image= nor Rootfs=")
+        raise _refusal(unit, "there is neither Image= nor Rootfs=")
     if image:
         yield from _image_source(unit, image, units)
     for mount in unit.file.arguments("Container", "Mount"):
@@ -161,17 +161,17 @@ def _of_volume(unit: Unit, units: Units) -> Iterator[ImageUse]:
     if unit.value("Driver") != "image":
         return
     if not unit.value("Image"):
-        raise _refused(unit, "Driver=image needs Image=")
+        raise _refusal(unit, "Driver=image needs Image=")
     yield from _image_source(unit, unit.value("Image"), units)
 
 
 def _of_kube(unit: Unit, units: Units) -> Iterator[ImageUse]:
     names = unit.file.strings("Kube", "Yaml")
     if not names:
-        raise _refused(unit, "there is no Yaml=")
+        raise _refusal(unit, "there is no Yaml=")
     for name in names:
         if name.startswith("%") and not name.startswith("%%"):
-            raise _refused(unit, f"Yaml={name} begins with a specifier")
+            raise _refusal(unit, f"Yaml={name} begins with a specifier")
         path = unit.path.parent / name
         try:
             text = units.read(path)
@@ -196,13 +196,13 @@ def _of_build(unit: Unit, units: Units) -> Iterator[ImageUse]:
     del units
     tags = unit.file.values("Build", "ImageTag")
     if not tags:
-        raise _refused(unit, "there is no ImageTag=")
+        raise _refusal(unit, "there is no ImageTag=")
     yield from (_use(unit, tag) for tag in tags)
 
 
 def _of_network(unit: Unit, units: Units) -> Iterator[ImageUse]:
     del units
-    raise _refused(unit, "a network names no image")
+    raise _refusal(unit, "a network names no image")
 
 
 _FINDERS = {
@@ -233,7 +233,7 @@ def _of_mount(unit: Unit, mount: str, units: Units) -> Iterator[ImageUse]:
     if kind not in ("image", "volume", "bind", "glob", "artifact"):
         return
     if not source:
-        raise _refused(unit, f"Mount={mount} has no source")
+        raise _refusal(unit, f"Mount={mount} has no source")
     if source.startswith((".", "/")):
         return
     if kind == "image" and source.endswith((".build", ".volume", ".artifact")):
@@ -259,9 +259,9 @@ def _parse_mount(unit: Unit, mount: str) -> tuple[str, str]:
     try:
         rows = list(csv.reader([mount], strict=True))
     except csv.Error as error:
-        raise _refused(unit, f"Mount={mount} cannot be read: {error}") from error
+        raise _refusal(unit, f"Mount={mount} cannot be read: {error}") from error
     if len(rows) != 1:
-        raise _refused(unit, "Mount= is empty")
+        raise _refusal(unit, "Mount= is empty")
     kinds = [field[5:] for field in rows[0] if field.startswith("type=") and field.count("=") == 1]
     sources = [
         value
@@ -281,7 +281,7 @@ def _of_volumes(unit: Unit, units: Units) -> Iterator[ImageUse]:
 def _referred(unit: Unit, name: str, kind: UnitType, units: Units) -> Iterator[ImageUse]:
     found = units.find(name) if name.endswith(f".{kind}") else None
     if found is None:
-        raise _refused(unit, f"it refers to {name}, and there is no such unit")
+        raise _refusal(unit, f"it refers to {name}, and there is no such unit")
     yield from (use.through(unit) for use in images_of(found, units))
 
 
@@ -291,5 +291,5 @@ def _use(unit: Unit, reference: str) -> ImageUse:
     )
 
 
-def _refused(unit: Unit, why: str) -> DefinitionError:
+def _refusal(unit: Unit, why: str) -> DefinitionError:
     return DefinitionError(f"{unit.sources[0]}: {why}.", path=unit.sources[0])

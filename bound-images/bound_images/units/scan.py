@@ -114,7 +114,7 @@ def merge(
         elif not known.options.selects_same_content_as(image.options):
             conflicts.append(_conflict(known, image))
         else:
-            found[image.key] = _joined(known, image)
+            found[image.key] = _join(known, image)
     return tuple(found.values()), tuple(conflicts)
 
 
@@ -235,7 +235,7 @@ def _environment(unit: Unit) -> dict[str, str]:
     return dict(word.partition("=")[::2] for word in words if "=" in word)
 
 
-def _joined(first: BoundImage, second: BoundImage) -> BoundImage:
+def _join(first: BoundImage, second: BoundImage) -> BoundImage:
     sources = tuple(dict.fromkeys((*first.sources, *second.sources)))
     speaks = first if len(first.options.as_keys()) >= len(second.options.as_keys()) else second
     return replace(first, reference=speaks.reference, options=speaks.options, sources=sources)

@@ -111,8 +111,8 @@ class Context:
         prefix, instance = stem.partition("@")[0], self._instance or ""
         last = prefix.rpartition("-")[2]
         return {
-            "n": self.service, "N": stem, "p": prefix, "P": _unescaped(prefix),
-            "i": instance, "I": _unescaped(instance), "j": last, "J": _unescaped(last),
+            "n": self.service, "N": stem, "p": prefix, "P": _unescape(prefix),
+            "i": instance, "I": _unescape(instance), "j": last, "J": _unescape(last),
         }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def parse_os_release(text: str) -> dict[str, str]:
     return fields
 
 
-def _unescaped(name: str) -> str:
+def _unescape(name: str) -> str:
     """Undo systemd-escape: a dash is a slash, and bytes are written in hexadecimal."""
     raw = name.replace("-", "/").encode(errors="surrogateescape")
     return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), raw).decode(errors="replace")

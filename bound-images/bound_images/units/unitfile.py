@@ -75,7 +75,7 @@ class UnitFile:
     def value(self, section: str, key: str) -> str | None:
         """Return the last value of *key* without surrounding double quotes, or None."""
         setting = self.last_setting(section, key)
-        return None if setting is None else _unquoted(setting.value)
+        return None if setting is None else _unquote(setting.value)
 
     def values(self, section: str, key: str) -> tuple[str, ...]:
         """Return every value of the list *key*, not split into words."""
@@ -173,7 +173,7 @@ def _setting(line: str, section: str, source: str, number: int) -> Setting:
     return Setting(section, key, value.lstrip(WHITESPACE), source, number)
 
 
-def _unquoted(value: str) -> str:
+def _unquote(value: str) -> str:
     value = value.rstrip(WHITESPACE)
     if len(value) >= 2 and value[0] == value[-1] == '"':
         return value[1:-1]

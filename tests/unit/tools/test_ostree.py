@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bootc_orch.errors import CommandError
-from bootc_orch.tools.ostree.repo import explained
+from bootc_orch.tools.ostree.repo import explain_failure
 from orch_frame.errors import ReadOnlyError, SpaceError, StorageIOError, StoreDamagedError
 
 REPO = Path("/srv/repo")
@@ -30,6 +30,6 @@ REPO = Path("/srv/repo")
     ],
 )
 def test_a_failure_of_ostree_is_told_by_what_it_printed(stderr, kind):
-    error = explained(CommandError(("ostree", "prune"), 1, stderr), REPO)
+    error = explain_failure(CommandError(("ostree", "prune"), 1, stderr), REPO)
     assert type(error) is kind
     assert stderr in (error.details or "")

@@ -135,9 +135,9 @@ def test_the_very_version_is_asked_for_where_that_can_be(made, image, pinned):
     reference = ImageReference.parse(image)
     wanted = damaged(made, reference)
     digest = wanted.state.manifest_digest
-    assert str(repair._pinned(wanted)) == pinned.format(digest=digest)
+    assert str(repair._pin(wanted)) == pinned.format(digest=digest)
     unknown = DamagedImage(reference, None, None, ())
-    assert repair._pinned(unknown) == reference
+    assert repair._pin(unknown) == reference
 
 
 def test_only_layers_that_are_whole_are_taken_over(made, tmp_path, programs):
