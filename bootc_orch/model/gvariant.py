@@ -354,6 +354,20 @@ def decode_strings(data: bytes) -> tuple[str, ...]:
     return tuple(item.rstrip(b"\0").decode(errors="surrogateescape") for item in items)
 
 
+def encode_byte_strings(items: Iterable[bytes]) -> bytes:
+    """Serialise ``aay``."""
+    return _array(list(items))
+
+
+def decode_byte_strings(data: bytes) -> tuple[bytes, ...]:
+    """Read ``aay``.
+
+    Raises:
+        InvalidImageError: the bytes are not of that type.
+    """
+    return tuple(_items(data, "list of byte strings"))
+
+
 def _dict_entry(key: str, value: Variant) -> bytes:
     name = key.encode() + b"\0"
     body = name + bytes(-len(name) % 8) + value.data + b"\0" + value.type.encode()

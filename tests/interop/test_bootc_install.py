@@ -36,7 +36,8 @@ EXPECTED = {
     "ostree/repo/.bootc-orch.lock": "our lock",
     "ostree/repo/objects/??": "there for commits, or for none",
     "ostree/repo/objects/MERGE.commit": "its metadata names the importing program",
-    "ostree/repo/objects/MERGE.commitmeta": "our note of the layers that were verified",
+    "ostree/repo/extensions/bootc-orch": "what we know of layers, apart from what images bring",
+    "ostree/repo/extensions/bootc-orch/*": "the same",
     "ostree/repo/objects/LAYER-*": "a layer's commit records the time of bootc's import",
 }
 # What an ostree before 2024.5 leaves otherwise, with bootc as with ours.

@@ -10,7 +10,7 @@ from support.images import DEBIAN_IMAGES, golden, layout_of, small_images
 
 from bootc_orch.model.image.reference import OstreeImageReference
 from bootc_orch.ops.importing.pull import pull
-from bootc_orch.ops.importing.pull_plan import PullOptions, VarContent
+from bootc_orch.ops.opening.pull_plan import PullOptions, VarContent
 from bootc_orch.ops.stored.progress import NullProgress
 from bootc_orch.tools.proxy.options import ProxyOptions
 

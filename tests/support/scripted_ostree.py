@@ -25,7 +25,7 @@ from bootc_orch.model.host.deployment import Deployment
 from bootc_orch.model.host.origin import Origin
 from bootc_orch.model.image.reference import OstreeImageReference
 from bootc_orch.model.image.refs import image_ref
-from bootc_orch.ops.importing.open_image import go_architecture
+from bootc_orch.ops.opening.open_image import go_architecture
 from bootc_orch.ops.stored.progress import NullProgress
 from bootc_orch.process import _guard
 from bootc_orch.tools.ostree import repo as ostree_repo

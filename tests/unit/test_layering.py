@@ -26,14 +26,15 @@ bootc_orch:            config
 ops.installing:        install_plan > install > bootloader
 ops.host:              transaction_plan
                        > change_kargs edit rollback status switch transaction upgrade usr_overlay
-ops.checking:          repair > fsck_sysroot > fsck > deployed_files fsck_verity
+ops.checking:          repair > fsck_sysroot > fsck > deployed_files fsck_records fsck_verity
                        > finding verify_objects
 ops.deploying:         cleanup > pin wanted > bound composefs deploy hooks kargs next_boot
 ops.difference:        root_difference > package_databases tree_difference
-ops.importing:         pull > fetch open_image recover > publish signature source > assemble
-                       > layer merge > base > crew moves policy_tree pull_plan staging
+ops.importing:         pull > fetch recover > publish > assemble > layer merge > base
+                       > crew moves policy_tree staging
+ops.opening:           open_image signature > pull_plan source > present vouching
 ops.stored:            boot_files explain > copy new_root notes prune usage
-                       > base_refs lock progress store workspace
+                       > known_layers vouched > records > base_refs lock progress store workspace
 tools.bootloaders:     bootctl bootupctl grub
 tools.proxy:           client > pipes > channel options replies stream > errors timers
 tools.ostree:          admin sysroot > repo > objects > files verity
@@ -45,7 +46,7 @@ stream:                derived encapsulated > commit_tree growing_tree > trees
 bootc_orch:            process
 model.packages:        apk > dpkg rpm > package version_number
 model.host:            deployment > bls bootloader document kargs origin progress_v0
-model.image:           layout refs > difference reference > docker_reference manifest policy
+model.image:           layout policy refs > difference reference > docker_reference manifest
 model:                 typed_json > digest gvariant safe_text strict_json strict_toml timestamp
 bootc_orch:            errors
 """

@@ -30,7 +30,7 @@ from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
     from bootc_orch.model.image.reference import OstreeImageReference
-    from bootc_orch.ops.importing.pull_plan import PullPlan, PullResult
+    from bootc_orch.ops.opening.pull_plan import PullPlan, PullResult
     from bootc_orch.ops.stored.store import ImageState
     from bootc_orch.tools.ostree.repo import Repo
 

@@ -11,7 +11,7 @@ import typer
 from bootc_orch.cli.options.general import LockTimeout, config, exclusive, first_given, lock_timeout
 
 if TYPE_CHECKING:
-    from bootc_orch.ops.importing.pull_plan import PullOptions
+    from bootc_orch.ops.opening.pull_plan import PullOptions
     from bootc_orch.tools.proxy.options import ProxyOptions
 
 
@@ -97,7 +97,7 @@ class Fetching:
         Raises:
             UsageError: credentials and none are asked for at once.
         """
-        from bootc_orch.ops.importing.pull_plan import PullOptions, VarContent
+        from bootc_orch.ops.opening.pull_plan import PullOptions, VarContent
 
         proxy = self.proxy_options(unprivileged=unprivileged)
         defaults = PullOptions(proxy)

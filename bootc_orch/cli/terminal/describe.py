@@ -11,7 +11,7 @@ from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import blob_ref
 
 if TYPE_CHECKING:
-    from bootc_orch.ops.importing.pull_plan import PullPlan
+    from bootc_orch.ops.opening.pull_plan import PullPlan
     from bootc_orch.ops.stored.store import ImageState
     from bootc_orch.tools.ostree.repo import Repo
 
@@ -67,7 +67,7 @@ def history_json(manifest: Manifest, config: ImageConfig) -> list[dict[str, Any]
 
 def plan_json(plan: PullPlan) -> dict[str, Any]:
     """Describe what a pull would do."""
-    from bootc_orch.ops.importing.pull_plan import LayerAction
+    from bootc_orch.ops.opening.pull_plan import LayerAction
 
     fetched = [entry.layer.descriptor for entry in plan.chosen(LayerAction.FETCH)]
     return plan_document(

@@ -12,6 +12,7 @@ from bootc_orch.model.image.layout import LayerKind
 from bootc_orch.model.image.manifest import Manifest
 from bootc_orch.model.image.refs import BLOB_PREFIX, IMAGE_PREFIX, blob_ref
 from bootc_orch.ops.checking.finding import Finding, Remedy, Severity
+from bootc_orch.ops.checking.fsck_records import check_notes, check_records
 from bootc_orch.ops.checking.fsck_verity import check_verity
 from bootc_orch.ops.checking.verify_objects import Verifier, affected
 from bootc_orch.ops.stored.prune import ROOT_PREFIXES
@@ -86,6 +87,8 @@ def check_repository(repo: Repo, *, contents: bool = True) -> Report:
         images_of = {image for ref in refs for image in made_of.get(ref, ())}
         findings.append(_object_finding(name, refs, tuple(sorted(images_of))))
     findings += _partial_marks(repo, damage)
+    findings += check_records(repo, made_of)
+    findings += check_notes(repo, damage)
     findings += check_verity(repo)
     return Report(tuple(findings), verifier.checked + len(damage), images)
 

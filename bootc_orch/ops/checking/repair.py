@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from bootc_orch.model.image.reference import (
     INSECURE,
@@ -22,11 +23,19 @@ from bootc_orch.model.image.refs import BLOB_PREFIX, IMAGE_PREFIX, blob_ref
 from bootc_orch.ops.checking.deployed_files import DeployedFiles, put_right
 from bootc_orch.ops.checking.finding import Finding, Remedy
 from bootc_orch.ops.checking.fsck import check_repository, image_name
+from bootc_orch.ops.checking.fsck_records import DAMAGED_NOTE, DAMAGED_RECORD, STALE_RECORD
 from bootc_orch.ops.checking.fsck_sysroot import DAMAGED_DEPLOYMENT, check_sysroot
 from bootc_orch.ops.checking.verify_objects import Verifier
 from bootc_orch.ops.importing.pull import pull
-from bootc_orch.ops.importing.pull_plan import PullOptions
 from bootc_orch.ops.importing.recover import recover
+from bootc_orch.ops.opening.pull_plan import PullOptions
+from bootc_orch.ops.stored.known_layers import (
+    KnownLayer,
+    claim_layers,
+    is_copied,
+    known_layers,
+    record_layers,
+)
 from bootc_orch.ops.stored.lock import locked
 from bootc_orch.ops.stored.progress import Progress
 from bootc_orch.ops.stored.store import ImageState, commit_state, reference_of
@@ -34,6 +43,9 @@ from bootc_orch.ops.stored.workspace import workspace
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.ostree.sysroot import Sysroot
 from orch_frame.errors import OrchError
+
+# Findings about files beside the objects, which go away with the file.
+_LOOSE = (DAMAGED_RECORD, STALE_RECORD, DAMAGED_NOTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +57,14 @@ class DamagedImage:
         commit: The merge commit that it had, or None if nothing says.
         state: What that commit records, or None if it cannot be read.
         objects: The objects that are bad.
+        unknown: Hexadecimal digests of layers whose record is bad: they are read again.
     """
 
     reference: ImageReference
     commit: str | None
     state: ImageState | None
     objects: tuple[str, ...]
+    unknown: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +76,14 @@ class RepairPlan:
         refs: Layer refs that are damaged, and come back with an image that needs them.
         deployments: Names of the deployments whose files are to be put right.
         unrepairable: What has another remedy.
+        files: Records and detached metadata to remove: what they said is found out again, or lost.
     """
 
     images: tuple[DamagedImage, ...]
     refs: tuple[str, ...]
     deployments: tuple[str, ...]
     unrepairable: tuple[Finding, ...]
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +107,8 @@ def plan_repair(repo: Repo, findings: Sequence[Finding]) -> RepairPlan:
     """Decide what to have again because of *findings*."""
     curable = [one for one in findings if one.remedy is Remedy.REPAIR]
     bad = tuple(sorted({name for one in curable for name in one.objects}))
+    files = tuple(Path(one.subject) for one in curable if one.kind in _LOOSE)
+    unknown = frozenset(path.name for path in files)
     needed = {name for one in curable for name in one.images}
     needed |= {one.subject for one in curable if one.subject.startswith(f"{IMAGE_PREFIX}/")}
     scan = repo.scan_refs(IMAGE_PREFIX)
@@ -98,11 +116,12 @@ def plan_repair(repo: Repo, findings: Sequence[Finding]) -> RepairPlan:
     for ref in sorted({*scan.commits, *scan.damaged}):
         name = image_name(ref)
         if name is not None and (name in needed or ref in needed):
-            images.append(_damaged_image(repo, ref, scan.commits.get(ref), bad))
+            image = _damaged_image(repo, ref, scan.commits.get(ref), bad)
+            images.append(replace(image, unknown=unknown))
     refs = tuple(one.subject for one in curable if one.subject.startswith(f"{BLOB_PREFIX}/"))
     deployments = tuple(one.subject for one in curable if one.kind == DAMAGED_DEPLOYMENT)
     others = tuple(one for one in findings if one.remedy is not Remedy.REPAIR)
-    return RepairPlan(tuple(images), refs, deployments, others)
+    return RepairPlan(tuple(images), refs, deployments, others, files)
 
 
 def _damaged_image(
@@ -142,6 +161,8 @@ def apply_repair(
     failed: list[tuple[ImageReference, str]] = []
     with locked(repo.path, exclusive=True, timeout=options.lock_timeout):
         recover(repo)
+        for path in plan.files:
+            path.unlink(missing_ok=True)
         for image in plan.images:
             signature = (signatures or {}).get(image.reference, INSECURE)
             try:
@@ -219,10 +240,23 @@ def _take_whole_layers(image: DamagedImage, repo: Repo, scratch: Repo) -> None:
     refs = []
     for layer in image.state.manifest.layers:
         ref = blob_ref(layer.digest)
-        if _is_whole(repo, verifier, ref):
+        if layer.digest.hex not in image.unknown and _is_whole(repo, verifier, ref):
             refs.append(ref)
     if refs:
+        _tell_what_is_known(image.state, repo, scratch)
         scratch.pull_local(repo.path, sorted(set(refs)), verify_bindings=False)
+
+
+def _tell_what_is_known(state: ImageState, repo: Repo, scratch: Repo) -> None:
+    """Let *scratch* count as present what counts as present in *repo*."""
+    record_layers(scratch.path, known_layers(repo.path).values())
+    claims = []
+    for layer in state.layers or ():
+        digest = layer.descriptor.digest
+        commit = repo.rev_parse_intact(blob_ref(digest))
+        if commit is not None and not is_copied(repo.path, digest, commit):
+            claims.append(KnownLayer(digest, layer.kind, commit, layer.diff_id))
+    claim_layers(scratch.path, claims)
 
 
 def _is_whole(repo: Repo, verifier: Verifier, ref: str) -> bool:
@@ -249,6 +283,7 @@ def _bring_back(repo: Repo, scratch: Repo, bad: Sequence[str]) -> None:
     state.mkdir(exist_ok=True)
     for commit in set(refs.values()):
         (state / f"{commit}.commitpartial").touch()
+    record_layers(repo.path, known_layers(scratch.path).values())
     repo.pull_local(scratch.path, sorted(refs), verify_bindings=False)
 
 

@@ -27,9 +27,9 @@ from bootc_orch.ops.deploying.wanted import (
     compare,
     plan_deployment,
 )
-from bootc_orch.ops.importing.open_image import require_bootable
-from bootc_orch.ops.importing.pull import pull
-from bootc_orch.ops.importing.pull_plan import PullOptions, PullResult
+from bootc_orch.ops.importing.pull import judge_stored, pull
+from bootc_orch.ops.opening.open_image import require_bootable
+from bootc_orch.ops.opening.pull_plan import PullOptions, PullRequest, PullResult
 from bootc_orch.ops.stored.boot_files import find_boot_files, require_boot_space
 from bootc_orch.ops.stored.lock import locked
 from bootc_orch.ops.stored.new_root import CommitTree, checked_out
@@ -120,7 +120,9 @@ def fetch(
         OrchError: it could not be had.
     """
     if needs_stored(wanted, options):
-        return _find_stored(sysroot.repo(), wanted)
+        return _take_stored(
+            PullRequest(sysroot.repo(), wanted.source, options.pull, progress), wanted
+        )
     pull_options = replace(
         options.pull, gc=False, require_bootable=True, target=wanted.target.image
     )
@@ -137,19 +139,21 @@ def bound_options(wanted: Wanted, options: TransactionOptions) -> bound.BoundOpt
     return replace(options.bound, offline=needs_stored(wanted, options))
 
 
-def _find_stored(repo: Repo, wanted: Wanted) -> PullResult:
+def _take_stored(request: PullRequest, wanted: Wanted) -> PullResult:
     """Take what is stored under the name that is followed, whatever its source has by now.
 
     Raises:
         NotFoundError: nothing is.
+        PolicyError: who must vouch for it does not, or was never asked.
     """
-    state = image_state(repo, wanted.target.image)
+    state = image_state(request.repo, wanted.target.image)
     if state is None:
         raise NotFoundError(
             f"{wanted.target.image} is not stored.",
             hint="Fetch it first, for instance with: bootc-orch upgrade --download-only",
             image=str(wanted.target.image),
         )
+    judge_stored(request, state)
     require_bootable(state.config)
     return PullResult(state.merge_commit, state.manifest_digest, changed=False)
 

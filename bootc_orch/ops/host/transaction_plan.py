@@ -19,7 +19,7 @@ from bootc_orch.ops.deploying.wanted import Wanted, base_deployment, plan_deploy
 from bootc_orch.ops.difference.root_difference import RootDifference, compare_roots
 from bootc_orch.ops.host.transaction import TransactionOptions, bound_options, fetch, needs_stored
 from bootc_orch.ops.importing.pull import plan_pull
-from bootc_orch.ops.importing.pull_plan import PullPlan, PullResult
+from bootc_orch.ops.opening.pull_plan import PullPlan, PullResult
 from bootc_orch.ops.stored.boot_files import boot_bytes_needed, find_boot_files
 from bootc_orch.ops.stored.lock import locked
 from bootc_orch.ops.stored.new_root import CommitTree, checked_out

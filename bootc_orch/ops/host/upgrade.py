@@ -13,7 +13,7 @@ from bootc_orch.model.image.difference import LayerDifference
 from bootc_orch.model.image.reference import OstreeImageReference
 from bootc_orch.ops.deploying.wanted import Wanted, require_current
 from bootc_orch.ops.importing.pull import plan_pull
-from bootc_orch.ops.importing.pull_plan import PullOptions, PullPlan
+from bootc_orch.ops.opening.pull_plan import PullOptions, PullPlan
 from bootc_orch.ops.stored.lock import locked
 from bootc_orch.ops.stored.notes import write_cached_update
 from bootc_orch.ops.stored.progress import Progress

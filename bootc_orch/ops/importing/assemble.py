@@ -13,8 +13,8 @@ from bootc_orch.model.image.layout import LayerKind
 from bootc_orch.model.image.manifest import image_timestamp
 from bootc_orch.ops.importing.layer import ImportedLayer
 from bootc_orch.ops.importing.merge import LayerTree, Merged, merge
-from bootc_orch.ops.importing.pull_plan import OpenedImage, PullPlan
 from bootc_orch.ops.importing.staging import Staging
+from bootc_orch.ops.opening.pull_plan import OpenedImage, PullPlan
 from bootc_orch.ops.stored.store import (
     CONFIG_KEY,
     DIGEST_KEY,

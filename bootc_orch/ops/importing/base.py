@@ -17,7 +17,7 @@ from typing import Self
 from bootc_orch.model.image.layout import LayerKind
 from bootc_orch.ops.importing.crew import Cancelled
 from bootc_orch.ops.importing.policy_tree import allows_nonusr, load_labeler, needed_contents
-from bootc_orch.ops.importing.pull_plan import LayerAction, PullPlan, VarContent
+from bootc_orch.ops.opening.pull_plan import LayerAction, PullPlan, VarContent
 from bootc_orch.stream.paths import PathRules
 from bootc_orch.stream.selinux import Labeler
 from bootc_orch.stream.trees import Directory, Trees

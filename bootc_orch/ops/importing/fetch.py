@@ -19,10 +19,12 @@ from bootc_orch.model.image.refs import blob_ref
 from bootc_orch.ops.importing.base import BaseArrival, read_rules
 from bootc_orch.ops.importing.crew import Crew
 from bootc_orch.ops.importing.layer import ImportedLayer, LayerImporter, locate_in_layer
-from bootc_orch.ops.importing.pull_plan import LayerAction, PullPlan, PullRequest
-from bootc_orch.ops.importing.signature import RemoteVerifier
-from bootc_orch.ops.importing.source import Blob, Source, retrying
 from bootc_orch.ops.importing.staging import Staging
+from bootc_orch.ops.opening.pull_plan import LayerAction, PullPlan, PullRequest
+from bootc_orch.ops.opening.signature import RemoteVerifier
+from bootc_orch.ops.opening.source import Blob, Source, retrying
+from bootc_orch.ops.stored.known_layers import KnownLayer, record_layers
+from bootc_orch.ops.stored.notes import admit_foreign
 from bootc_orch.stream.layer_stream import LayerStream
 from bootc_orch.stream.trees import Trees
 from orch_frame.errors import OrchError, SpaceError, TransientError
@@ -198,7 +200,10 @@ class _Fetch:
     def _finish(self, layer: PlannedLayer, imported: ImportedLayer) -> None:
         digest = layer.descriptor.digest
         if imported.commitmeta is not None:
-            self._staging.write_detached(imported.commit, imported.commitmeta)
+            self._staging.write_detached(imported.commit, admit_foreign(imported.commitmeta))
+        if imported.blob == digest:
+            found = KnownLayer(digest, layer.kind, imported.commit, layer.diff_id)
+            record_layers(self._staging.repo, [found])
         self._staging.set_ref(blob_ref(digest), imported.commit)
         self._imported[digest] = imported
         if layer.kind is not LayerKind.DERIVED:

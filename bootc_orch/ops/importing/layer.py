@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.gvariant import Commit, Variant
@@ -29,12 +29,15 @@ class ImportedLayer:
         report: What is worth telling of a derived layer.
         policy: Which SELinux policy labelled it, if one did.
         commitmeta: Detached metadata that came with the base commit.
+        blob: The digest that the blob was found to have; not that of the manifest where the source
+            keeps layers unpacked.
     """
 
     commit: str
     report: LayerReport | None = None
     policy: str | None = None
     commitmeta: bytes | None = None
+    blob: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class LayerImporter:
             stream.verify_blob(blob)
             raise
         stream.verify(blob, layer.diff_id)
-        return imported
+        return replace(imported, blob=blob)
 
     def _write_derived(self, pieces: Iterable[bytes]) -> ImportedLayer:
         rules = self.base.wait_for_rules()
@@ -91,7 +94,8 @@ class LayerImporter:
             allow_ima=self.allow_ima,
         )
         commit = layer_commit(self.trees, root, self.importer)
-        return ImportedLayer(commit, report, rules.labeler.policy if rules.labeler else None)
+        policy = rules.labeler.policy if rules.labeler else None
+        return ImportedLayer(commit, report=report, policy=policy)
 
     def _write_ostree(self, pieces: Iterable[bytes], *, chunk: bool) -> ImportedLayer:
         store = self.trees.store

@@ -6,16 +6,21 @@ that it consists of is on the disk.  So a commit is complete when it appears.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bootc_orch.model.gvariant import Commit, Dirtree
+from bootc_orch.model.gvariant import Commit, Dirtree, decode_dict
+from bootc_orch.ops.stored.notes import add_foreign
 from bootc_orch.stream.objects import ObjectStore
 from bootc_orch.stream.trees import Trees
-from orch_frame.errors import InvalidImageError
+from bootc_orch.tools.ostree.repo import Repo
+from orch_frame.errors import InvalidImageError, StoreDamagedError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -23,7 +28,7 @@ class ObjectMoves:
     """Moves objects from one repository into another, each once."""
 
     store: ObjectStore
-    repo: Path
+    repo: Repo
     source: int
     target: int
     suffix: str
@@ -85,12 +90,28 @@ class ObjectMoves:
         self._move(f"{checksum[:2]}/{checksum[2:]}.{extension}")
 
     def add_commit(self, commit: str) -> None:
-        """Move *commit*, all of which is there, and the detached metadata that came with it."""
-        if Path(self.store.path(commit, "commitmeta")).exists():
-            self.add(commit, "commitmeta")
+        """Move *commit*, all of which is there, and add the detached metadata that came with it."""
+        brought = Path(self.store.path(commit, "commitmeta"))
+        if brought.exists():
+            self._add_foreign(commit, brought)
+            brought.unlink()  # or ostree, when it takes the refs, puts it in place of what is there
         self.add(commit, "commit")
         # ostree passes over a commit that an interrupted pull of its own has marked.
-        (self.repo / "state" / f"{commit}.commitpartial").unlink(missing_ok=True)
+        (self.repo.path / "state" / f"{commit}.commitpartial").unlink(missing_ok=True)
+
+    def _add_foreign(self, commit: str, brought: Path) -> None:
+        """Add what an image brings beside *commit* to what is there, of which nothing is replaced.
+
+        What is there and cannot be read stays as it is, for the check to find.
+        """
+        try:
+            present = self.repo.detached_metadata(commit)
+        except StoreDamagedError as error:
+            logger.warning("%s", error.summary)
+            return
+        added = add_foreign(present, dict(decode_dict(brought.read_bytes())))
+        if added != present:
+            self.repo.write_detached_metadata(commit, added)
 
     def _move(self, name: str) -> None:
         """Move one object; a move is half the work of linking it here and removing it there.
@@ -102,24 +123,24 @@ class ObjectMoves:
             os.rename(name, name, src_dir_fd=self.source, dst_dir_fd=self.target)
         except FileNotFoundError as error:
             # Not staged, because the destination had it.
-            if not os.path.lexists(self.repo / "objects" / name):
+            if not os.path.lexists(self.repo.path / "objects" / name):
                 raise InvalidImageError(
                     f"The image is incomplete: the object {name} is in none of its layers."
                 ) from error
 
 
 @contextmanager
-def open_moves(store: ObjectStore, repo: Path) -> Iterator[ObjectMoves]:
+def open_moves(store: ObjectStore, repo: Repo) -> Iterator[ObjectMoves]:
     """Open both repositories for moves from *store* to *repo*.
 
     Raises:
         OSError: one of them cannot be opened.
     """
     for number in range(256):
-        (repo / f"objects/{number:02x}").mkdir(exist_ok=True)
+        (repo.path / f"objects/{number:02x}").mkdir(exist_ok=True)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     source = os.open(store.repository / "objects", flags)
-    target = os.open(repo / "objects", flags)
+    target = os.open(repo.path / "objects", flags)
     try:
         yield ObjectMoves(store, repo, source, target, store.content_suffix)
     finally:

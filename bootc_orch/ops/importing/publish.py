@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bootc_orch.model.digest import Digest
-from bootc_orch.model.gvariant import encode_dict
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import blob_ref, image_ref
 from bootc_orch.ops.importing.assemble import FlatImage
 from bootc_orch.ops.importing.moves import open_moves
-from bootc_orch.ops.importing.pull_plan import LayerAction, PullPlan, PullRequest
 from bootc_orch.ops.importing.staging import Staging
-from bootc_orch.ops.stored.notes import verified_layers, with_verified
+from bootc_orch.ops.opening.pull_plan import LayerAction, PullPlan, PullRequest
+from bootc_orch.ops.stored.known_layers import KnownLayer, known_layers, record_layers
 from bootc_orch.stream.trees import Trees
 from bootc_orch.tools.ostree.repo import Repo
 from orch_frame.errors import InvalidImageError, StoreDamagedError
@@ -34,12 +32,14 @@ class Publication:
         layers: Ref and commit of every layer of the image.
         image_ref: The image's ref; None for an image that gets none.
         commit: The merge commit.
+        known: What is known of its layers.
     """
 
     new_layers: Mapping[str, str]
     layers: Mapping[str, str]
     image_ref: str | None
     commit: str
+    known: tuple[KnownLayer, ...] = ()
 
 
 class LayersVanishedError(StoreDamagedError):
@@ -70,19 +70,15 @@ def publish_image(
 def prepare_publication(
     plan: PullPlan, flat: FlatImage, commit: str, *, name: ImageReference | None, staging: Staging
 ) -> Publication:
-    """Say which refs are to be set, and stage what is noted beside the merge commit.
+    """Say which refs are to be set, and what is to be recorded of the layers.
 
     Args:
         plan: What was planned.
         flat: The merged image.
         commit: Its merge commit.
         name: The reference under which it is stored; None for none.
-        staging: Where the note goes; what the destination has noted beside the commit is kept.
+        staging: Where the layers were read.
     """
-    repo = staging.destination
-    verified = {**verified_layers(repo, [commit]), **_verified(plan)}
-    notes = with_verified(repo.detached_metadata(commit), verified)
-    staging.write_detached(commit, encode_dict(notes.items()))
     present = {
         entry.layer.descriptor.digest: entry.commit for entry in plan.chosen(LayerAction.PRESENT)
     }
@@ -93,17 +89,28 @@ def prepare_publication(
         if present.get(digest) != layer
     }
     return Publication(
-        new_layers=new, layers=layers, image_ref=image_ref(name) if name else None, commit=commit
+        new_layers=new,
+        layers=layers,
+        image_ref=image_ref(name) if name else None,
+        commit=commit,
+        known=_known(plan, flat, staging),
     )
 
 
-def _verified(plan: PullPlan) -> dict[Digest, Digest]:
-    """Return the diff_ids that are known to be right: computed now, or when first pulled."""
-    return {
-        entry.layer.descriptor.digest: entry.layer.diff_id
-        for entry in plan.layers
-        if entry.action is not LayerAction.PRESENT or entry.layer.descriptor.digest in plan.verified
-    }
+def _known(plan: PullPlan, flat: FlatImage, staging: Staging) -> tuple[KnownLayer, ...]:
+    """Return what is known of the layers of an image: found now, or when they were first pulled.
+
+    A layer whose content alone is there was not read by its own digest, so nothing is known of it.
+    """
+    read = known_layers(staging.repo)
+    found = []
+    for entry in plan.layers:
+        digest = entry.layer.descriptor.digest
+        if digest in read or entry.known:
+            found.append(
+                KnownLayer(digest, entry.layer.kind, flat.layers[digest], entry.layer.diff_id)
+            )
+    return tuple(found)
 
 
 def publish(publication: Publication, trees: Trees, staging: Staging) -> None:
@@ -123,12 +130,13 @@ def publish(publication: Publication, trees: Trees, staging: Staging) -> None:
     new = publication.new_layers
     present = {ref: commit for ref, commit in publication.layers.items() if ref not in new}
     with repo.pruning_held_off():
+        record_layers(repo.path, publication.known)
         try:
             publish_layers(new, staging)
         except InvalidImageError:
             _require_layers(present, repo)
             raise
-        with open_moves(staging.store, repo.path) as moves:
+        with open_moves(staging.store, repo) as moves:
             moves.add_made(publication.commit, trees)
             repo.sync()
             moves.add_commit(publication.commit)
@@ -156,6 +164,11 @@ def publish_complete_layers(layers: Mapping[str, str], staging: Staging) -> int:
     A base commit is complete only with the last of its chunks; the chunks alone are of use too.
     Errors are those of `publish_layers`, but for the first.
     """
+    read = {blob_ref(digest): layer for digest, layer in known_layers(staging.repo).items()}
+    record_layers(
+        staging.destination.path,
+        (read[ref] for ref, commit in layers.items() if ref in read and read[ref].commit == commit),
+    )
     return _publish_layers(layers, staging, passing_over_incomplete=True)
 
 
@@ -166,7 +179,7 @@ def _publish_layers(
     repo.sync()
     complete = {}
     with repo.pruning_held_off():
-        with open_moves(staging.store, repo.path) as moves:
+        with open_moves(staging.store, repo) as moves:
             for ref, commit in layers.items():
                 seen = set(moves.seen) if passing_over_incomplete else moves.seen
                 try:

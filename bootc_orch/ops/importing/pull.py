@@ -14,9 +14,11 @@ from pathlib import Path
 from bootc_orch.model.image.reference import OstreeImageReference
 from bootc_orch.ops.importing.assemble import commit_image, describe, merge_layers
 from bootc_orch.ops.importing.fetch import fetch_layers
-from bootc_orch.ops.importing.open_image import open_image, with_policy
 from bootc_orch.ops.importing.publish import LayersVanishedError, publish_image
-from bootc_orch.ops.importing.pull_plan import (
+from bootc_orch.ops.importing.recover import keep_finished_layers, recover
+from bootc_orch.ops.importing.staging import Staging, object_mode, open_staging, writable_mode
+from bootc_orch.ops.opening.open_image import open_image, with_policy
+from bootc_orch.ops.opening.pull_plan import (
     OpenedImage,
     PullOptions,
     PullPlan,
@@ -25,10 +27,9 @@ from bootc_orch.ops.importing.pull_plan import (
     Unchanged,
     plan_image,
 )
-from bootc_orch.ops.importing.recover import keep_finished_layers, recover
-from bootc_orch.ops.importing.signature import RemoteVerifier, remote_verifier
-from bootc_orch.ops.importing.source import Source
-from bootc_orch.ops.importing.staging import Staging, object_mode, open_staging, writable_mode
+from bootc_orch.ops.opening.signature import RemoteVerifier, remote_verifier
+from bootc_orch.ops.opening.source import Source
+from bootc_orch.ops.opening.vouching import find_policy, note_vouched, require_vouched
 from bootc_orch.ops.stored.lock import locked
 from bootc_orch.ops.stored.notes import write_cached_update
 from bootc_orch.ops.stored.progress import Progress, Step
@@ -94,6 +95,19 @@ def plan_pull(
         return None if isinstance(image, Unchanged) else plan_image(repo, image)
 
 
+def judge_stored(request: PullRequest, state: ImageState) -> None:
+    """Make sure that a stored image may be used as the one of *request*, without a network.
+
+    Raises:
+        PolicyError: who must vouch for it does not, or was never asked.
+        NotFoundError: there is no such ostree remote.
+    """
+    policy = find_policy(request.reference, request.options.proxy.policy)
+    require_vouched(request.repo, request.reference, state.manifest_digest, policy)
+    if verifier := remote_verifier(request):
+        verifier.verify_stored(state)
+
+
 def pull_image(request: PullRequest) -> PullResult:
     """Open, plan, fetch, merge, commit, publish: the whole of a pull.
 
@@ -107,7 +121,7 @@ def pull_image(request: PullRequest) -> PullResult:
         verifier = remote_verifier(request)
         image = open_image(request, source)
         if isinstance(image, Unchanged):
-            return _keep_stored(image.stored, verifier)
+            return _keep_stored(request, image, verifier)
         refuse_collision(repo, request.name)
         _note_update(request, image)
         plan = plan_image(repo, image)
@@ -118,6 +132,7 @@ def pull_image(request: PullRequest) -> PullResult:
             commit = commit_image(flat, request.options.importer_version)
             progress.step(Step.PUBLISHING)
             publish_image(request, plan, flat, commit, staging)
+            note_vouched(repo, request.reference, image.digest, image.policy)
             warnings = describe(imported, flat)
     for text in warnings:
         progress.warning(text)
@@ -150,10 +165,14 @@ def _keeping_finished_layers(staging: Staging) -> Iterator[None]:
         raise
 
 
-def _keep_stored(state: ImageState, verifier: RemoteVerifier | None) -> PullResult:
+def _keep_stored(
+    request: PullRequest, image: Unchanged, verifier: RemoteVerifier | None
+) -> PullResult:
     """Leave an image that has not changed as it is, if it still may be there."""
+    state = image.stored
     if verifier is not None:
         verifier.verify_stored(state)
+    note_vouched(request.repo, request.reference, state.manifest_digest, image.policy)
     return PullResult(state.merge_commit, state.manifest_digest, changed=False)
 
 

@@ -17,7 +17,6 @@ from bootc_orch.ops.deploying.composefs import require_composefs
 from bootc_orch.ops.deploying.deploy import DeployRequest, deploy, synchronise
 from bootc_orch.ops.deploying.kargs import image_kargs
 from bootc_orch.ops.importing.pull import pull
-from bootc_orch.ops.importing.pull_plan import PullOptions, PullResult
 from bootc_orch.ops.installing.bootloader import (
     LoaderPlan,
     apply_bootloader,
@@ -26,6 +25,7 @@ from bootc_orch.ops.installing.bootloader import (
     require_boot_filesystem,
     require_payload,
 )
+from bootc_orch.ops.opening.pull_plan import PullOptions, PullResult
 from bootc_orch.ops.stored.boot_files import find_boot_files, require_boot_space
 from bootc_orch.ops.stored.lock import locked
 from bootc_orch.ops.stored.new_root import CommitTree, checked_out

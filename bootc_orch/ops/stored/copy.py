@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import blob_ref, image_ref
+from bootc_orch.ops.stored.known_layers import mark_copied
 from bootc_orch.ops.stored.store import ImageState, image_state, refuse_collision
 from bootc_orch.tools.ostree.objects import RepoMode
 from bootc_orch.tools.ostree.repo import Repo
@@ -71,12 +72,16 @@ def plan_copy(
 def apply_copy(plan: CopyPlan, source: Repo, destination: Repo, *, target: ImageReference) -> None:
     """Copy what *plan* found missing, and set the refs at the destination.
 
-    The image ref comes last: whatever dies before leaves layers that the next copy finds.
+    The image ref comes last: whatever dies before leaves layers that the next copy finds.  What
+    the layers were made of is known at the source, if anywhere: the next pull of an image that has
+    them fetches them.
     """
     if plan.unchanged:
         return
     if plan.missing:
         refs = [blob_ref(digest) for digest in plan.missing]
+        missing = {digest: commit for digest, commit in plan.layers if digest in plan.missing}
+        mark_copied(destination.path, missing)
         destination.pull_local(source.path, refs, verify_bindings=False)
     destination.pull_local(source.path, [plan.state.merge_commit], verify_bindings=False)
     destination.create_ref(image_ref(target), plan.state.merge_commit)

@@ -1,16 +1,23 @@
-"""What is noted beside a merge commit, as detached metadata: a newer version, verified layers.
+"""What lies beside a commit, as detached metadata: a newer version of an image, or foreign words.
 
-The format fixes what a merge commit holds; what lies beside it may be added and lost at any time.
+The format fixes what a merge commit holds; what lies beside it may be added and lost at any time,
+and an image may bring it for any commit.  So nothing that is noted here is relied on.
 Source: ostree-rs-ext, the keys of the cached update.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+import re
+from collections.abc import Mapping
 
-from bootc_orch.model.digest import Digest
-from bootc_orch.model.gvariant import Variant
-from bootc_orch.model.image.refs import BLOB_PREFIX, blob_ref
+from bootc_orch.model.gvariant import (
+    Variant,
+    decode_byte_strings,
+    decode_dict,
+    encode_byte_strings,
+    encode_dict,
+)
 from bootc_orch.ops.stored.store import (
     CACHED_CONFIG_KEY,
     CACHED_DIGEST_KEY,
@@ -21,13 +28,27 @@ from bootc_orch.ops.stored.store import (
 from bootc_orch.tools.ostree.repo import Repo
 from orch_frame.errors import InvalidImageError, StoreDamagedError
 
-# Ours: the layers of this image whose diff_id was computed, not believed; "DIGEST DIFF_ID" lines.
-VERIFIED_KEY = "bootc-orch.verified-layers"
+logger = logging.getLogger(__name__)
+
+# Keys that say what a program thinks of an image: no image may bring them.
+OWN_PREFIXES = ("bootc-orch.", "ostree-ext.", "ostree.container.")
+# What may hold several values, such as signatures: a list of byte strings.
+_LIST = "aay"
+_LIST_BYTES_MAX = 64 * 1024
+# The letters of GVariant's types.
+_TYPE = re.compile(r"[abynqiuxthdsogvm(){}]+")
 
 
 def write_cached_update(repo: Repo, commit: str, update: CachedUpdate) -> None:
-    """Note *update* on the merge commit *commit*, and leave its other detached metadata alone."""
-    kept = _without_cached(repo.detached_metadata(commit))
+    """Note *update* on the merge commit *commit*, and leave its other detached metadata alone.
+
+    Nothing is noted beside what cannot be read.
+    """
+    try:
+        kept = _without_cached(repo.detached_metadata(commit))
+    except StoreDamagedError as error:
+        logger.warning("%s The newer version is not noted there.", error.summary)
+        return
     cached = {
         CACHED_DIGEST_KEY: Variant.string(str(update.manifest_digest)),
         CACHED_MANIFEST_KEY: Variant.string(update.manifest.canonical()),
@@ -46,47 +67,49 @@ def clear_cached_update(repo: Repo, commit: str) -> bool:
     return True
 
 
-def with_verified(
-    metadata: Mapping[str, Variant], layers: Mapping[Digest, Digest]
-) -> dict[str, Variant]:
-    """Return detached *metadata* of a merge commit with the layers whose diff_ids were computed.
-
-    They lie beside the commit, whose content the format fixes.  Whoever rewrites the detached
-    metadata loses no more than some reuse.
-
-    Args:
-        metadata: What there is.
-        layers: Blob digest to diff_id.
-    """
-    lines = "\n".join(f"{digest} {diff_id}" for digest, diff_id in sorted(layers.items()))
-    return {**metadata, VERIFIED_KEY: Variant.string(lines)}
-
-
-def verified_layers(repo: Repo, commits: Iterable[str]) -> dict[Digest, Digest]:
-    """Collect from the merge commits *commits* the layers whose diff_id was once computed.
-
-    A diff_id in a config is a claim; only what was hashed may serve to share layers among images.
-
-    Returns:
-        Blob digest to diff_id, of layers that still have a ref.
+def admit_foreign(data: bytes) -> bytes:
+    """Return what an image brings as detached metadata of its base commit, fit to be stored.
 
     Raises:
-        StoreDamagedError: detached metadata cannot be read.
+        InvalidImageError: it is no dictionary with text as keys.
     """
-    found: dict[Digest, Digest] = {}
-    for commit in commits:
-        record = repo.detached_metadata(commit).get(VERIFIED_KEY)
-        for line in ((record and record.as_string()) or "").splitlines():
-            digest, _, diff_id = line.partition(" ")
-            try:
-                found[Digest.parse(digest)] = Digest.parse(diff_id)
-            except InvalidImageError as error:
-                raise StoreDamagedError(
-                    f"The record of verified layers of commit {commit} is damaged.",
-                    details=error.summary,
-                ) from error
-    stored = repo.scan_refs(BLOB_PREFIX).commits
-    return {digest: diff_id for digest, diff_id in found.items() if blob_ref(digest) in stored}
+    entries = decode_dict(data)
+    for key, value in entries:
+        if not _is_utf8(key) or not _TYPE.fullmatch(value.type):
+            raise InvalidImageError("The detached metadata has a key or a type that is no text.")
+    if len({key for key, _ in entries}) != len(entries):
+        raise InvalidImageError("The detached metadata has a key twice.")
+    return encode_dict(entry for entry in entries if not entry[0].startswith(OWN_PREFIXES))
+
+
+def add_foreign(
+    present: Mapping[str, Variant], brought: Mapping[str, Variant]
+) -> dict[str, Variant]:
+    """Add what an image brings to what lies beside its base commit already.
+
+    Nothing is replaced.  Signatures of several are all kept: one that is bad does not make one that
+    is good go.
+    """
+    added = {key: value for key, value in brought.items() if key not in present}
+    for key in brought.keys() & present.keys():
+        both = (present[key], brought[key])
+        if {value.type for value in both} == {_LIST}:
+            added[key] = _join_lists(*both)
+    return {**present, **added}
+
+
+def _join_lists(present: Variant, brought: Variant) -> Variant:
+    try:
+        items = [item for value in (present, brought) for item in decode_byte_strings(value.data)]
+    except InvalidImageError:
+        return present
+    joined = encode_byte_strings(dict.fromkeys(items))
+    return Variant(_LIST, joined) if len(joined) <= _LIST_BYTES_MAX else present
+
+
+def _is_utf8(text: str) -> bool:
+    """Say whether *text*, read with surrogates for what is not UTF-8, has none."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _without_cached(metadata: Mapping[str, Variant]) -> dict[str, Variant]:

@@ -23,6 +23,7 @@ from bootc_orch.model.image.refs import (
     blob_ref,
     image_ref,
 )
+from bootc_orch.ops.stored.known_layers import forget_layer
 from bootc_orch.ops.stored.store import digest_of, is_image_commit, manifest_of, reference_of
 from bootc_orch.tools.ostree.objects import Reach
 from bootc_orch.tools.ostree.repo import Pruned, Repo
@@ -126,8 +127,13 @@ def unused_layers(repo: Repo) -> tuple[Digest, ...]:
 
 
 def delete_layers(repo: Repo, layers: Collection[Digest]) -> None:
-    """Delete the refs of *layers*; their objects stay until `prune_objects`."""
+    """Delete the refs of *layers*, and what is known of them.
+
+    Their objects stay until `prune_objects`.
+    """
     repo.delete_refs([blob_ref(digest) for digest in layers])
+    for digest in layers:
+        forget_layer(repo.path, digest)
 
 
 def prune_objects(repo: Repo) -> Pruned:

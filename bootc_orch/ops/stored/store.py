@@ -5,17 +5,20 @@ Source: ostree-rs-ext, the metadata keys of merge commits and of the cached upda
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bootc_orch.model.digest import Digest
-from bootc_orch.model.gvariant import Commit, Variant
+from bootc_orch.model.gvariant import Commit
 from bootc_orch.model.image.layout import PlannedLayer, classify
 from bootc_orch.model.image.manifest import ImageConfig, Manifest, image_timestamp
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import BLOB_PREFIX, IMAGE_PREFIX, blob_ref, image_ref, unescape
 from bootc_orch.tools.ostree.repo import Repo
 from orch_frame.errors import InvalidImageError, OrchError, StoreDamagedError, UsageError
+
+logger = logging.getLogger(__name__)
 
 MANIFEST_KEY = "ostree.manifest"
 DIGEST_KEY = "ostree.manifest-digest"
@@ -161,7 +164,7 @@ def commit_state(repo: Repo, commit: str) -> ImageState:
         manifest=manifest,
         config=config,
         importer=merge.text(IMPORTER_KEY),
-        cached_update=_cached_update(repo.detached_metadata(commit), commit),
+        cached_update=_cached_update(repo, commit),
     )
 
 
@@ -251,19 +254,20 @@ def _parse_config(text: str | None) -> ImageConfig:
     return ImageConfig.parse(text.encode(errors="surrogateescape"))
 
 
-def _cached_update(metadata: Mapping[str, Variant], checksum: str) -> CachedUpdate | None:
-    texts = [value.as_string() if (value := metadata.get(key)) else None for key in CACHED_KEYS]
-    digest, manifest, config = texts
-    if digest is None:
-        return None
-    if manifest is None or config is None:
-        raise StoreDamagedError(f"The cached update of commit {checksum} is incomplete.")
+def _cached_update(repo: Repo, commit: str) -> CachedUpdate | None:
+    """Return the newer version that was noted; what cannot be read was not noted."""
     try:
+        metadata = repo.detached_metadata(commit)
+        texts = [value.as_string() if (value := metadata.get(key)) else None for key in CACHED_KEYS]
+        digest, manifest, config = texts
+        if digest is None or manifest is None or config is None:
+            return None
         return CachedUpdate(
             Digest.parse(digest), Manifest.parse(manifest.encode()), _parse_config(config)
         )
-    except OrchError as error:
-        raise _bad_record(checksum, error) from error
+    except (OrchError, UnicodeEncodeError) as error:
+        logger.info("The update noted on commit %s cannot be read: %s", commit, error)
+        return None
 
 
 def _bad_record(checksum: str, error: OrchError) -> StoreDamagedError:

@@ -576,6 +576,7 @@ def test_what_is_on_disk_is_what_bootc_leaves(system):
     bootcsum = boot.name.removeprefix("default-")
     modern = ostree_version() >= (2024, 5)
     entry = "ostree-1.conf" if modern else "ostree-1-default.conf"
+    [record] = (system.path / "ostree/repo/extensions/bootc-orch/layers").iterdir()
     expected = {
         "boot/boot",
         "boot/loader",
@@ -591,6 +592,7 @@ def test_what_is_on_disk_is_what_bootc_leaves(system):
         "ostree/repo/.bootc-orch.lock",
         "ostree/repo/.lock",
         "ostree/repo/config",
+        str(record.relative_to(system.path)),
     }
     found = {
         str(path.relative_to(system.path))

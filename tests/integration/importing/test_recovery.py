@@ -13,9 +13,9 @@ from bootc_orch.model.image.reference import ImageReference, OstreeImageReferenc
 from bootc_orch.ops.importing import pull as pull_module
 from bootc_orch.ops.importing.publish import LayersVanishedError
 from bootc_orch.ops.importing.pull import plan_pull, pull
-from bootc_orch.ops.importing.pull_plan import LayerAction, PullOptions
 from bootc_orch.ops.importing.recover import recover
 from bootc_orch.ops.importing.staging import open_staging
+from bootc_orch.ops.opening.pull_plan import LayerAction, PullOptions
 from bootc_orch.ops.stored.progress import NullProgress
 from bootc_orch.ops.stored.workspace import PREFIX
 from bootc_orch.tools.ostree.repo import Repo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -204,3 +205,123 @@ def test_a_signed_image_needs_a_policy_that_is_enforced(
     )
     assert (complaint if enforced else "does not check signatures") in pulled.stderr
     assert refs(destination) == {}
+
+
+NEEDS_ENFORCEMENT = pytest.mark.skipif(
+    skopeo_version() < POLICY_ENFORCED, reason="this skopeo enforces no signature policy"
+)
+ANYTHING = [{"type": "insecureAcceptAnything"}]
+REJECT = [{"type": "reject"}]
+
+
+class Policy:
+    """The signature policy of a machine, and how a pull is told of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / "policy.json"
+        self.env = {"CONTAINERS_POLICY_JSON": str(self.path), "HOME": str(path)}
+
+    def write(self, default: object, **transports: object) -> None:
+        self.path.write_text(json.dumps({"default": default, "transports": transports}))
+
+    def pull(self, repo: Path, reference: str, *options: str, status: int | None = 0):
+        return bootc_orch(
+            "image", "pull", "--repo", repo, *options, reference, status=status, env=self.env
+        )
+
+
+@pytest.fixture
+def policy(tmp_path) -> Policy:
+    return Policy(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["again", "offline", "by-digest", "by-digest-offline"])
+def test_an_image_that_was_pulled_unverified_is_not_taken_for_a_signed_one(
+    tmp_path, oci_layout_of, registry, policy, how
+):
+    """Whatever is stored of it: the policy was never asked about these bytes."""
+    repo = init_repo(tmp_path / "repo")
+    layout = oci_layout_of("base")
+    name = registry.push(f"oci:{layout}", "os", "1")
+    if how.startswith("by-digest"):
+        manifest = manifest_digest(layout)
+        name = f"{name.rpartition(':')[0]}@{manifest}"
+    policy.write(ANYTHING)
+    tls = "--insecure-skip-tls-verification"
+    policy.pull(repo, f"ostree-unverified-image:docker://{name}", tls)
+    policy.write(ANYTHING, docker={"": SIGNED_BY_NOBODY})
+    options = [tls, *(["--offline"] if how.endswith("offline") else [])]
+    refused = policy.pull(repo, f"ostree-image-signed:docker://{name}", *options, status=None)
+    asks = skopeo_version() >= POLICY_ENFORCED or how.endswith("offline")
+    assert refused.status == (76 if asks else 69), refused.stderr
+
+
+def manifest_digest(layout: Path) -> str:
+    digest: str = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
+    return digest
+
+
+SIGNED_BY_NOBODY = [{"type": "signedBy", "keyType": "GPGKeys", "keyData": ""}]
+
+
+@pytest.mark.parametrize(
+    ("default", "transports", "complaint"),
+    [
+        pytest.param(ANYTHING, {}, "default in", id="default"),
+        pytest.param(REJECT, {"oci": {"": ANYTHING}}, 'transports.oci."" in', id="transport"),
+        pytest.param(REJECT, {}, "rejected by default in", id="rejected"),
+    ],
+)
+def test_a_policy_that_vouches_for_nothing_is_named_with_the_scope_that_decides(
+    tmp_path, oci_layout_of, policy, default, transports, complaint
+):
+    repo = init_repo(tmp_path / "repo")
+    image = f"oci:{oci_layout_of('base')}"
+    policy.write(ANYTHING)
+    policy.pull(repo, f"ostree-unverified-image:{image}")
+    policy.write(default, **transports)
+    refused = policy.pull(repo, f"ostree-image-signed:{image}", "--offline", status=76)
+    assert complaint in refused.stderr
+    assert str(policy.path) in refused.stderr
+
+
+@NEEDS_ENFORCEMENT
+@pytest.mark.parametrize("before", ["nothing", "unverified"])
+def test_a_signed_image_is_vouched_for_as_long_as_the_policy_stays_the_same(
+    tmp_path, oci_layout_of, policy, keys, before
+):
+    home, (trusted, _) = keys
+    signed = tmp_path / "signed"
+    subprocess.run(
+        [
+            "skopeo", "--insecure-policy", "copy",
+            "--sign-by", trusted,
+            "--sign-identity", "localhost/os:1",
+            f"oci:{oci_layout_of('base')}",
+            f"dir:{signed}",
+        ],
+        env={**os.environ, "GNUPGHOME": str(home)},
+        capture_output=True,
+        check=True,
+    )  # fmt: skip
+    demand = {
+        "type": "signedBy",
+        "keyType": "GPGKeys",
+        "keyPath": str(home / "trusted.asc"),
+        "signedIdentity": {"type": "exactReference", "dockerReference": "localhost/os:1"},
+    }
+    repo = init_repo(tmp_path / "repo")
+    image = f"ostree-image-signed:dir:{signed}"
+    if before == "unverified":
+        policy.write(ANYTHING)
+        policy.pull(repo, f"ostree-unverified-image:dir:{signed}")
+    policy.write(REJECT, dir={"": [demand]})
+    if before == "unverified":
+        policy.pull(repo, image, "--offline", status=76)
+    policy.pull(repo, image)
+    policy.pull(repo, image, "--offline")
+    policy.write(REJECT, dir={"": [demand], str(tmp_path / "other"): ANYTHING})
+    policy.pull(repo, image, "--offline", status=76)
+    policy.pull(repo, image)
+    policy.pull(repo, image, "--offline")
+    verify_state(repo)

@@ -21,7 +21,7 @@ from bootc_orch.ops.difference.root_difference import RootDifference, System
 from bootc_orch.ops.difference.tree_difference import TreeDifference
 from bootc_orch.ops.host.transaction import Result
 from bootc_orch.ops.host.transaction_plan import Space, TransactionPlan
-from bootc_orch.ops.importing.pull_plan import LayerAction, LayerPlan, OpenedImage, PullPlan
+from bootc_orch.ops.opening.pull_plan import LayerAction, LayerPlan, OpenedImage, PullPlan
 from bootc_orch.ops.stored.store import ImageState
 from orch_frame import output
 

@@ -26,7 +26,7 @@ from bootc_orch.ops.checking.repair import (
     plan_repair,
 )
 from bootc_orch.ops.checking.verify_objects import Verifier
-from bootc_orch.ops.importing.pull_plan import PullOptions
+from bootc_orch.ops.opening.pull_plan import PullOptions
 from bootc_orch.ops.stored.progress import NullProgress
 from bootc_orch.ops.stored.store import image_state
 from bootc_orch.tools.proxy.options import ProxyOptions

@@ -13,7 +13,7 @@ from bootc_orch.ops.deploying import bound
 from bootc_orch.ops.deploying.bound import BoundMode, BoundOptions, PlannedApp, Prepared
 from bootc_orch.ops.deploying.wanted import Outcome, Wanted
 from bootc_orch.ops.host.transaction import TransactionOptions, run_transaction
-from bootc_orch.ops.importing.pull_plan import PullOptions
+from bootc_orch.ops.opening.pull_plan import PullOptions
 from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.tools.proxy.options import ProxyOptions
 from bound_images import Event, LockedImage, PrunePlan, Record, State, SyncPlan, SyncResult

@@ -20,7 +20,7 @@ from bootc_orch.ops.host.switch import (
     plan_switch,
 )
 from bootc_orch.ops.host.upgrade import check, followed, plan_upgrade
-from bootc_orch.ops.importing.pull_plan import PullOptions
+from bootc_orch.ops.opening.pull_plan import PullOptions
 from bootc_orch.tools.proxy.options import ProxyOptions
 from orch_frame.errors import NotFoundError, OrchError, UsageError
 

@@ -17,7 +17,7 @@ from bootc_orch.model.host.document import (
     UsrOverlay,
 )
 from bootc_orch.ops.host.status import is_ostree_system, only_booted, read_host, unbooted_host
-from bootc_orch.ops.importing.open_image import go_architecture
+from bootc_orch.ops.opening.open_image import go_architecture
 from bootc_orch.ops.stored.notes import write_cached_update
 from bootc_orch.ops.stored.store import CachedUpdate, commit_state
 from bound_images import default_lock

@@ -12,7 +12,7 @@ from bootc_orch.model.host.kargs import KargsEdit
 from bootc_orch.ops.deploying.bound import BoundMode, BoundOptions
 from bootc_orch.ops.deploying.wanted import Outcome, Wanted
 from bootc_orch.ops.host.transaction import TransactionOptions, bound_options, run_transaction
-from bootc_orch.ops.importing.pull_plan import PullOptions
+from bootc_orch.ops.opening.pull_plan import PullOptions
 from bootc_orch.tools.proxy.options import ProxyOptions
 from orch_frame.errors import InvalidImageError, NotFoundError, SpaceError, ToolError
 

@@ -19,7 +19,7 @@ from bootc_orch.ops.host.transaction_plan import (
     plan_transaction,
     preview_transaction,
 )
-from bootc_orch.ops.importing.pull_plan import PullOptions
+from bootc_orch.ops.opening.pull_plan import PullOptions
 from bootc_orch.tools.proxy.options import ProxyOptions
 from orch_frame.errors import NotFoundError
 

@@ -13,8 +13,8 @@ from bootc_orch.model.image.layout import classify
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
 from bootc_orch.ops.importing.assemble import commit_image, describe, merge_layers
 from bootc_orch.ops.importing.layer import ImportedLayer, layer_commit
-from bootc_orch.ops.importing.pull_plan import LayerAction, LayerPlan, OpenedImage, PullPlan
 from bootc_orch.ops.importing.staging import open_staging
+from bootc_orch.ops.opening.pull_plan import LayerAction, LayerPlan, OpenedImage, PullPlan
 from bootc_orch.stream.layer_report import LayerReport
 from bootc_orch.stream.trees import Trees
 

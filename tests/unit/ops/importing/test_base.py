@@ -11,7 +11,7 @@ from bootc_orch.model.image.layout import Compression, LayerKind, PlannedLayer
 from bootc_orch.model.image.manifest import Descriptor
 from bootc_orch.ops.importing.base import BaseArrival, LayerRules, keeps_var, read_rules
 from bootc_orch.ops.importing.crew import Cancelled
-from bootc_orch.ops.importing.pull_plan import LayerAction, LayerPlan, PullPlan, VarContent
+from bootc_orch.ops.opening.pull_plan import LayerAction, LayerPlan, PullPlan, VarContent
 from bootc_orch.stream.paths import PathRules
 from bootc_orch.stream.trees import Trees
 

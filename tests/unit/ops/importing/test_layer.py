@@ -14,7 +14,7 @@ from bootc_orch.model.image.layout import Compression, LayerKind, PlannedLayer
 from bootc_orch.model.image.manifest import Descriptor
 from bootc_orch.ops.importing.base import BaseArrival, LayerRules
 from bootc_orch.ops.importing.layer import LayerImporter, locate_in_layer
-from bootc_orch.ops.importing.pull_plan import LayerAction, LayerPlan, PullPlan
+from bootc_orch.ops.opening.pull_plan import LayerAction, LayerPlan, PullPlan
 from bootc_orch.stream.layer_stream import LayerStream
 from bootc_orch.stream.paths import PathRules
 from bootc_orch.stream.trees import Trees

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from support.handmade import HandmadeRepo, digest_named
 
+from bootc_orch.model.gvariant import Variant, encode_dict
 from bootc_orch.model.image.refs import blob_ref
 from bootc_orch.ops.importing.moves import ObjectMoves, open_moves
 from bootc_orch.ops.importing.publish import (
@@ -116,10 +117,33 @@ def test_a_mark_of_a_partial_commit_goes_and_detached_metadata_comes_along(made,
     commit = elsewhere.commit(TREE)
     mark = made.path / f"state/{commit}.commitpartial"
     mark.write_text("")
-    staging.write_detached(commit, b"")
+    brought = {"other": Variant.string("brought")}
+    staging.write_detached(commit, encode_dict(brought.items()))
     publish_layers({FIRST: commit}, staging)
     assert not mark.exists()
-    assert made.repo.object_path(commit, "commitmeta").read_bytes() == b""
+    assert made.repo.detached_metadata(commit) == brought
+
+
+def test_detached_metadata_that_is_there_is_not_replaced(made, staged):
+    staging, elsewhere = staged
+    commit = elsewhere.commit(TREE)
+    there = {"other": Variant.string("there")}
+    made.repo.write_detached_metadata(commit, there)
+    brought = {"other": Variant.string("brought"), "more": Variant.string("new")}
+    staging.write_detached(commit, encode_dict(brought.items()))
+    publish_layers({FIRST: commit}, staging)
+    assert made.repo.detached_metadata(commit) == {**there, "more": Variant.string("new")}
+
+
+def test_detached_metadata_that_cannot_be_read_stays_for_the_check(made, staged):
+    staging, elsewhere = staged
+    commit = elsewhere.commit(TREE)
+    place = made.repo.object_path(commit, "commitmeta")
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(b"\1nonsense")
+    staging.write_detached(commit, encode_dict([("a", Variant.string("b"))]))
+    publish_layers({FIRST: commit}, staging)
+    assert place.read_bytes() == b"\1nonsense"
 
 
 def publication(commit, **fields):
@@ -195,7 +219,7 @@ def test_a_program_inherits_nothing_but_its_three_streams(made, staged, scripted
 @pytest.mark.parametrize("number", ["source", "target"])
 def test_the_directories_of_objects_are_not_inherited_while_objects_move(staged, number):
     staging, _ = staged
-    with open_moves(staging.store, staging.destination.path) as moves:
+    with open_moves(staging.store, staging.destination) as moves:
         assert isinstance(moves, ObjectMoves)
         assert not os.get_inheritable(getattr(moves, number))
         descriptor = getattr(moves, number)
@@ -208,6 +232,6 @@ def test_only_directories_that_the_merge_made_are_looked_into(made, staged):
     trees = Trees(staging.store)
     known = Directory(bytes.fromhex(elsewhere.tree(TREE)), bytes.fromhex(elsewhere.meta))
     commit = elsewhere.commit(TREE)
-    with open_moves(staging.store, made.path) as moves:
+    with open_moves(staging.store, made.repo) as moves:
         moves.add_made(commit, trees)
     assert not made.store.has(known.tree.hex(), "dirtree")

@@ -11,7 +11,7 @@ from support.images import golden, manifest_of
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import IMAGE_PREFIX
 from bootc_orch.ops.importing.pull import plan_pull, pull
-from bootc_orch.ops.importing.pull_plan import LayerAction
+from bootc_orch.ops.opening.pull_plan import LayerAction
 from bootc_orch.ops.stored.store import image_state
 from orch_frame.errors import NotFoundError, TransientError, UsageError
 

@@ -11,7 +11,6 @@ from support.scripted_ostree import IMAGE, OTHER_IMAGE
 import bound_images
 from bootc_orch.ops.deploying.bound import BoundOptions
 from bootc_orch.ops.host.transaction import TransactionOptions
-from bootc_orch.ops.importing.pull_plan import PullOptions
 from bootc_orch.ops.installing.install import (
     InstallRequest,
     _add_mount,
@@ -22,6 +21,7 @@ from bootc_orch.ops.installing.install import (
     prepare_root,
 )
 from bootc_orch.ops.installing.install_plan import plan_install, preview_install
+from bootc_orch.ops.opening.pull_plan import PullOptions
 from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.tools.proxy.options import ProxyOptions
 from bound_images import Record, SyncPlan, SyncResult, default_lock

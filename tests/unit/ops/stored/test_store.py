@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from support.handmade import HandmadeRepo, digest_named, ends_at, image_metadata
 
-from bootc_orch.model.gvariant import Variant
+from bootc_orch.model.gvariant import Variant, decode_dict, encode_byte_strings, encode_dict
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
 from bootc_orch.model.image.reference import ImageReference
 from bootc_orch.model.image.refs import blob_ref, image_ref
 from bootc_orch.ops.stored import notes, store
-from orch_frame.errors import StoreDamagedError, UsageError
+from orch_frame.errors import InvalidImageError, StoreDamagedError, UsageError
 
 IMAGE = ImageReference.parse("docker://quay.io/a/b:1")
 OTHER = ImageReference.parse("oci:/srv/b")
@@ -125,24 +125,79 @@ def test_the_keys_of_a_cached_update_are_bootcs(made):
     ]
 
 
-def test_a_cached_update_without_its_manifest_is_damage(made):
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({store.CACHED_DIGEST_KEY: str(digest_named("x"))}, id="half"),
+        pytest.param(dict.fromkeys(store.CACHED_KEYS, "nonsense"), id="nonsense"),
+    ],
+)
+def test_a_cached_update_that_cannot_be_read_was_not_noted(made, metadata):
     commit = made.image(image_ref(IMAGE), ["one"])
-    digest = Variant.string(str(digest_named("x")))
-    made.repo.write_detached_metadata(commit, {store.CACHED_DIGEST_KEY: digest})
-    with pytest.raises(StoreDamagedError, match="incomplete"):
-        store.commit_state(made.repo, commit)
+    made.repo.write_detached_metadata(
+        commit, {key: Variant.string(text) for key, text in metadata.items()}
+    )
+    assert store.commit_state(made.repo, commit).cached_update is None
 
 
-def test_only_layers_that_were_verified_and_are_stored_may_be_shared(made):
-    made.layer("one", {"a": b"1"})
-    made.layer("two", {"b": b"2"})
-    commit = made.image(image_ref(IMAGE), ["one", "two", "gone"])
-    assert notes.verified_layers(made.repo, [commit]) == {}
-    one = {digest_named("one"): digest_named("diff one")}
-    gone = {digest_named("gone"): digest_named("diff gone")}
-    noted = notes.with_verified(made.repo.detached_metadata(commit), one | gone)
-    made.repo.write_detached_metadata(commit, noted)
-    assert notes.verified_layers(made.repo, [commit]) == one
+def test_nothing_is_noted_beside_what_cannot_be_read(made, caplog):
+    commit = made.image(image_ref(IMAGE), ["one"])
+    place = made.repo.object_path(commit, "commitmeta")
+    place.write_bytes(b"\1nonsense")
+    notes.write_cached_update(made.repo, commit, update())
+    assert place.read_bytes() == b"\1nonsense"
+    assert store.commit_state(made.repo, commit).cached_update is None
+    assert "The newer version is not noted there." in caplog.text
+
+
+def byte_strings(*items):
+    return Variant("aay", encode_byte_strings(items))
+
+
+@pytest.mark.parametrize(
+    ("present", "brought", "added"),
+    [
+        pytest.param({}, {"a": "1"}, {"a": "1"}, id="nothing-there"),
+        pytest.param({"a": "0"}, {"a": "1", "b": "2"}, {"a": "0", "b": "2"}, id="one-there"),
+        pytest.param({"a": "0"}, {}, {"a": "0"}, id="nothing-brought"),
+    ],
+)
+def test_what_is_brought_is_added_and_replaces_nothing(present, brought, added):
+    def variants(texts):
+        return {key: Variant.string(text) for key, text in texts.items()}
+
+    assert notes.add_foreign(variants(present), variants(brought)) == variants(added)
+
+
+def test_lists_of_byte_strings_are_joined_without_doubles_up_to_a_limit():
+    one, two = {"sigs": byte_strings(b"a", b"b")}, {"sigs": byte_strings(b"b", b"c")}
+    assert notes.add_foreign(one, two) == {"sigs": byte_strings(b"a", b"b", b"c")}
+    assert notes.add_foreign(one, {"sigs": byte_strings(b"x" * 65536)}) == one
+    assert notes.add_foreign(one, {"sigs": Variant.string("a")}) == one
+    assert notes.add_foreign(one, {"sigs": Variant("aay", b"\0\xff")}) == one
+
+
+def test_no_image_brings_what_programs_think_of_images():
+    ours = ["bootc-orch.verified-layers", "ostree-ext.cached.manifest", "ostree.container.x"]
+    data = encode_dict((key, Variant.string("x")) for key in ("before", *ours, "z"))
+    assert dict(decode_dict(notes.admit_foreign(data))) == {
+        "before": Variant.string("x"),
+        "z": Variant.string("x"),
+    }
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\1", id="cut"),
+        pytest.param(encode_dict([("Zk", Variant.string("x"))]).replace(b"Zk", b"\xffk"), id="key"),
+        pytest.param(encode_dict([("k", Variant("\x01", b""))]), id="type"),
+        pytest.param(encode_dict([("k", Variant.string("x"))] * 2), id="twice"),
+    ],
+)
+def test_detached_metadata_that_is_no_dictionary_of_text_is_refused(data):
+    with pytest.raises(InvalidImageError):
+        notes.admit_foreign(data)
 
 
 @pytest.mark.parametrize(
@@ -203,15 +258,12 @@ def test_the_name_of_a_layer_ref_is_its_digest(made):
 
 
 @pytest.mark.parametrize("key", [store.CACHED_DIGEST_KEY, store.CACHED_MANIFEST_KEY])
-def test_a_cached_update_that_cannot_be_read_is_damage(made, key):
+def test_a_cached_update_of_which_a_part_is_nonsense_was_not_noted(made, key):
     commit = made.image(image_ref(IMAGE), ["one"])
     notes.write_cached_update(made.repo, commit, update())
     metadata = made.repo.detached_metadata(commit)
     made.repo.write_detached_metadata(commit, {**metadata, key: Variant.string("nonsense")})
-    with pytest.raises(StoreDamagedError) as caught:
-        store.commit_state(made.repo, commit)
-    assert caught.value.summary == f"What commit {commit} records of its image cannot be read."
-    assert caught.value.details
+    assert store.commit_state(made.repo, commit).cached_update is None
 
 
 def test_a_cached_update_of_an_old_program_may_have_no_config(made):
@@ -222,23 +274,6 @@ def test_a_cached_update_of_an_old_program_may_have_no_config(made):
     made.repo.write_detached_metadata(commit, metadata)
     cached = store.commit_state(made.repo, commit).cached_update
     assert cached == replace(update(), config=ImageConfig.empty())
-
-
-@pytest.mark.parametrize("line", ["nonsense", "sha256:1 sha256:2"])
-def test_a_record_of_verified_layers_that_cannot_be_read_is_damage(made, line):
-    commit = made.image(image_ref(IMAGE), ["one"])
-    made.repo.write_detached_metadata(commit, {notes.VERIFIED_KEY: Variant.string(line)})
-    with pytest.raises(StoreDamagedError) as caught:
-        notes.verified_layers(made.repo, [commit])
-    assert caught.value.summary == f"The record of verified layers of commit {commit} is damaged."
-
-
-def test_verified_layers_are_noted_in_order_beside_what_there_is():
-    first, second = sorted([digest_named("one"), digest_named("two")])
-    other = {"note": Variant.string("kept")}
-    noted = notes.with_verified(other, {second: digest_named("b"), first: digest_named("a")})
-    lines = f"{first} {digest_named('a')}\n{second} {digest_named('b')}"
-    assert noted == {**other, notes.VERIFIED_KEY: Variant.string(lines)}
 
 
 def test_a_name_beside_another_does_not_collide(made):

@@ -12,7 +12,7 @@ from support.images import layout_of
 from support.scripted_programs import ScriptedPrograms
 
 from bootc_orch.model.image.reference import OstreeImageReference
-from bootc_orch.ops.importing.pull_plan import PullOptions, PullRequest, VarContent
+from bootc_orch.ops.opening.pull_plan import PullOptions, PullRequest, VarContent
 from bootc_orch.ops.stored.progress import Progress, Step, Transfer
 from bootc_orch.tools.ostree.repo import ostree_version
 from bootc_orch.tools.proxy.options import ProxyOptions

@@ -9,8 +9,8 @@ from bootc_orch.model.image.layout import Compression, LayerKind, PlannedLayer
 from bootc_orch.model.image.manifest import Descriptor
 from bootc_orch.model.image.reference import ImageReference, OstreeImageReference
 from bootc_orch.model.image.refs import image_ref
-from bootc_orch.ops.importing.pull_plan import LayerAction, LayerPlan, PullPlan, PullRequest
-from bootc_orch.ops.importing.signature import RemoteVerifier, remote_settings, remote_verifier
+from bootc_orch.ops.opening.pull_plan import LayerAction, LayerPlan, PullPlan, PullRequest
+from bootc_orch.ops.opening.signature import RemoteVerifier, remote_settings, remote_verifier
 from bootc_orch.ops.stored.store import image_state
 from orch_frame.errors import NotFoundError, PolicyError
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from bootc_orch.errors import CommandError
 from bootc_orch.model.image.layout import LayerKind
 from bootc_orch.model.image.reference import ImageReference, SignatureKind
-from bootc_orch.ops.importing.pull_plan import PullPlan, PullRequest
+from bootc_orch.ops.opening.pull_plan import PullPlan, PullRequest
 from bootc_orch.ops.stored.store import ImageState
 from bootc_orch.process import run
 from bootc_orch.tools.ostree.repo import Repo

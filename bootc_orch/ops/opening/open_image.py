@@ -7,15 +7,16 @@ from dataclasses import replace
 
 from bootc_orch.model.image.layout import classify
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
-from bootc_orch.model.image.policy import check_policy
+from bootc_orch.model.image.policy import AppliedPolicy
 from bootc_orch.model.image.reference import OstreeImageReference, SignatureKind
-from bootc_orch.ops.importing.pull_plan import (
+from bootc_orch.ops.opening.pull_plan import (
     OpenedImage,
     PullOptions,
     PullRequest,
     Unchanged,
 )
-from bootc_orch.ops.importing.source import Source, retrying
+from bootc_orch.ops.opening.source import Source, retrying
+from bootc_orch.ops.opening.vouching import find_policy, may_be_used, require_vouched
 from bootc_orch.ops.stored.store import ImageState, created_at, image_state
 from bootc_orch.tools.proxy.client import require_policy_enforcement
 from bootc_orch.tools.skopeo import policy_path
@@ -48,22 +49,28 @@ def with_policy(options: PullOptions, reference: OstreeImageReference) -> PullOp
 def open_image(request: PullRequest, source: Source) -> OpenedImage | Unchanged:
     """Ask what the image is, unless it is stored and the answer is known.
 
-    It is for a digest, which needs no network, and where nothing may be fetched.
+    It is for a digest, which needs no network, and where nothing may be fetched; but where a
+    signature policy must vouch, only if it was asked about what is stored.
 
     Raises:
         NotFoundError: the image is not stored, and nothing may be fetched.
+        PolicyError: the policy forbids it, or was not asked and cannot be.
         OrchError: it cannot be had, is no image, or nobody vouches for it.
     """
+    policy = _find_policy(request, source)
     state = _read_stored(request)
     pinned, offline = request.image.digest, request.options.offline
     if state is not None and (pinned == state.manifest_digest or (offline and not pinned)):
-        return Unchanged(state)
+        if may_be_used(request.repo, request.reference, state.manifest_digest, policy):
+            return Unchanged(state)
+        if offline:
+            require_vouched(request.repo, request.reference, state.manifest_digest, policy)
     if offline:
         raise NotFoundError(
             f"{request.image} is not stored, and fetching is switched off.",
             image=str(request.image),
         )
-    found = _ask_source(request, source, state)
+    found = replace(_ask_source(request, source, state), policy=policy)
     if isinstance(found, OpenedImage) and state is not None and _is_older(found, state):
         request.progress.warning(f"{request.image} is older than the version of it that is stored.")
     return found
@@ -96,7 +103,6 @@ def _ask_once(
     request: PullRequest, source: Source, state: ImageState | None
 ) -> OpenedImage | Unchanged:
     try:
-        _require_policy(request, source)
         digest, data = source.manifest()
         if state is not None and state.manifest_digest == digest:
             return Unchanged(state)
@@ -112,12 +118,12 @@ def _ask_once(
         raise
 
 
-def _require_policy(request: PullRequest, source: Source) -> None:
-    """Refuse a proxy or a signature policy that vouches for nothing, where the policy must."""
-    if request.reference.signature.kind is SignatureKind.CONTAINER_POLICY:
-        policy = request.options.proxy.policy or policy_path()
+def _find_policy(request: PullRequest, source: Source) -> AppliedPolicy | None:
+    """Return what the signature policy demands, where it must vouch and will be asked."""
+    signed = request.reference.signature.kind is SignatureKind.CONTAINER_POLICY
+    if signed and not request.options.offline:
         require_policy_enforcement(source.proxy.version)
-        check_policy(policy.read_bytes(), source=str(policy))
+    return find_policy(request.reference, request.options.proxy.policy)
 
 
 def _is_older(image: OpenedImage, state: ImageState) -> bool:

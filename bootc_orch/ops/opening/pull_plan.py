@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from bootc_orch import __version__
@@ -11,11 +11,11 @@ from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.difference import LayerDifference
 from bootc_orch.model.image.layout import LayerKind, PlannedLayer
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
+from bootc_orch.model.image.policy import AppliedPolicy
 from bootc_orch.model.image.reference import ImageReference, OstreeImageReference
-from bootc_orch.model.image.refs import IMAGE_PREFIX, blob_ref
-from bootc_orch.ops.stored.notes import verified_layers
+from bootc_orch.ops.opening.present import StoredLayer, find_stored_layers
 from bootc_orch.ops.stored.progress import Progress, Transfer
-from bootc_orch.ops.stored.store import IMPORTER_KEY, ImageState
+from bootc_orch.ops.stored.store import ImageState
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.proxy.options import ProxyOptions
 from orch_frame.errors import MismatchError
@@ -106,19 +106,6 @@ class LayerAction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredLayer:
-    """A layer that a repository has.
-
-    Attributes:
-        commit: Its commit.
-        kind: What the form of that commit shows it to be.
-    """
-
-    commit: str
-    kind: LayerKind
-
-
-@dataclass(frozen=True, slots=True)
 class LayerPlan:
     """What a pull does about one layer.
 
@@ -126,11 +113,14 @@ class LayerPlan:
         layer: The layer.
         action: Nothing, as it is there; give it a second ref, as its content is there; or fetch it.
         commit: The commit that is there, None for a layer to fetch.
+        known: Whether what is there is known from when it was read, and not only by what stored
+            images say of it.
     """
 
     layer: PlannedLayer
     action: LayerAction
     commit: str | None = None
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +133,7 @@ class OpenedImage:
         config: The config.
         layers: What each layer is.
         stored: The version of it that is stored under the same name, or None.
+        policy: The signature policy that was asked and let it in; None where none had to.
     """
 
     digest: Digest
@@ -150,6 +141,7 @@ class OpenedImage:
     config: ImageConfig
     layers: tuple[PlannedLayer, ...]
     stored: ImageState | None = None
+    policy: AppliedPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +150,11 @@ class Unchanged:
 
     Attributes:
         stored: What is stored.
+        policy: The signature policy that was asked just now and let it in, or None.
     """
 
     stored: ImageState
+    policy: AppliedPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +164,11 @@ class PullPlan:
     Attributes:
         image: What the source says of the image.
         layers: What is done about each layer, no digest twice.
-        verified: Diff_ids that were computed when layers of the repository were pulled, by digest.
         previous: The manifest of the version that is stored under the same name, or None.
     """
 
     image: OpenedImage
     layers: tuple[LayerPlan, ...]
-    verified: Mapping[Digest, Digest] = field(default_factory=dict)
     previous: Manifest | None = None
 
     def chosen(self, action: LayerAction) -> tuple[LayerPlan, ...]:
@@ -228,90 +220,59 @@ class PullResult:
     warnings: tuple[str, ...] = ()
 
 
-def plan_layers(
-    image: OpenedImage, stored: Mapping[Digest, StoredLayer], verified: Mapping[Digest, Digest]
-) -> tuple[LayerPlan, ...]:
+def plan_layers(image: OpenedImage, stored: Mapping[Digest, StoredLayer]) -> tuple[LayerPlan, ...]:
     """Decide about each layer of *image*.
 
     Args:
         image: The image.
         stored: The layers that the repository has, by digest.
-        verified: The diff_ids of stored layers, where they were computed.
 
     Raises:
         MismatchError: the image claims another diff_id for a layer than it was found to have.
     """
-    by_content = {diff_id: digest for digest, diff_id in reversed(list(verified.items()))}
-    plans = []
-    for layer in image.layers:
-        if layer.repeats is None:
-            plans.append(_plan_layer(layer, stored, verified, by_content))
-    return tuple(plans)
+    by_content = {
+        layer.diff_id: layer for layer in reversed(list(stored.values())) if layer.computed
+    }
+    return tuple(
+        _plan_layer(layer, stored.get(layer.descriptor.digest), by_content.get(layer.diff_id))
+        for layer in image.layers
+        if layer.repeats is None
+    )
 
 
 def _plan_layer(
-    layer: PlannedLayer,
-    stored: Mapping[Digest, StoredLayer],
-    verified: Mapping[Digest, Digest],
-    by_content: Mapping[Digest, Digest],
+    layer: PlannedLayer, present: StoredLayer | None, same: StoredLayer | None
 ) -> LayerPlan:
     """Decide about one layer.
 
     One and the same blob makes another commit as an ostree layer than as a derived one, and an
     image may call it either: only a commit of the wanted kind will do.
+
+    Args:
+        layer: The layer.
+        present: What is stored under its digest.
+        same: What is stored with its content, under any digest.
     """
-    digest = layer.descriptor.digest
-    present = stored.get(digest)
     if present is not None and present.kind is layer.kind:
-        found = verified.get(digest, layer.diff_id)
-        if found != layer.diff_id:
+        if present.diff_id == layer.diff_id:
+            return LayerPlan(layer, LayerAction.PRESENT, present.commit, known=present.computed)
+        if present.computed:
+            digest = layer.descriptor.digest
             raise MismatchError(
                 f"The content of layer {digest} does not match its diff_id {layer.diff_id}.",
-                details=f"it is {found}, as was found when it was first pulled",
+                details=f"it is {present.diff_id}, as was found when it was first pulled",
                 layer=str(digest),
             )
-        return LayerPlan(layer, LayerAction.PRESENT, present.commit)
-    same = by_content.get(layer.diff_id)
-    known = stored.get(same) if same is not None else None
-    if known is not None and known.kind is layer.kind:
-        return LayerPlan(layer, LayerAction.REUSE, known.commit)
+    if same is not None and same.kind is layer.kind:
+        return LayerPlan(layer, LayerAction.REUSE, same.commit)
     return LayerPlan(layer, LayerAction.FETCH)
 
 
 def plan_image(repo: Repo, image: OpenedImage) -> PullPlan:
     """Compare *image* with what *repo* holds.
 
-    A layer is there only with a whole commit and a ref that can be read; one that ostree marks as
-    partial is fetched.
-
-    Args:
-        repo: The repository.
-        image: What the source says.
-
     Raises:
         MismatchError: the image claims another diff_id for a layer than it was found to have.
     """
-    merges = repo.scan_refs(IMAGE_PREFIX).commits.values()
-    verified = verified_layers(repo, merges)
-    stored = {}
-    for digest in {layer.descriptor.digest for layer in image.layers} | verified.keys():
-        commit = repo.rev_parse_intact(blob_ref(digest))
-        if commit is not None and repo.has_commit(commit) and not repo.is_partial(commit):
-            stored[digest] = StoredLayer(commit, kind_of(repo, commit))
-    previous = image.stored.manifest if image.stored else None
-    return PullPlan(image, plan_layers(image, stored, verified), verified, previous)
-
-
-def kind_of(repo: Repo, checksum: str) -> LayerKind:
-    """Tell by the form of a layer's commit what the layer was taken for.
-
-    Raises:
-        StoreDamagedError: the commit cannot be read.
-    """
-    commit = repo.commit(checksum)
-    keys = [key for key, _ in commit.metadata]
-    if keys == [IMPORTER_KEY] and commit.parent is None:
-        return LayerKind.DERIVED
-    if not keys and commit.timestamp == 0 and repo.is_chunk_tree(commit.tree):
-        return LayerKind.CHUNK
-    return LayerKind.COMMIT
+    layers = plan_layers(image, find_stored_layers(repo, image.layers))
+    return PullPlan(image, layers, image.stored.manifest if image.stored else None)
