@@ -42,6 +42,7 @@ from bootc_orch.tools.proxy.replies import LAYER_INFO, POLICY_ENFORCED
 from bootc_orch.tools.proxy.timers import Timers
 from orch_frame.errors import (
     AuthError,
+    ConfigError,
     InvalidImageError,
     LimitError,
     MismatchError,
@@ -228,9 +229,9 @@ def test_a_registry_of_ones_own_authority_needs_its_certificates(make_registry, 
     assert fetch(reference, insecure=True)[1]
 
 
-def test_s24_a_registry_without_tls_is_not_trusted(registry, plain):
+def test_s24_a_registry_without_tls_is_said_to_be_one(registry, plain):
     reference = f"docker://{registry.push(f'oci:{plain}', 'os')}"
-    with pytest.raises(PolicyError, match="is not trusted"):
+    with pytest.raises(ConfigError, match="speaks plain HTTP"):
         fetch(reference)
 
 

@@ -14,6 +14,7 @@ from support.ostree import init_repo, ostree, refs, show, tree, verify_state
 from support.rawtar import archive, directory, file
 
 from bootc_orch.model.gvariant import Variant, encode_byte_strings, encode_dict
+from bootc_orch.ops.stored.records import render_record
 from bootc_orch.tools.ostree.repo import Repo
 
 pytestmark = pytest.mark.root
@@ -374,3 +375,55 @@ def mark_documents(layout: Path) -> None:
         (blobs / digest_of(blob)[7:]).write_bytes(blob)
     index["manifests"][0] |= {"digest": digest_of(data), "size": len(data)}
     (layout / "index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", None], ids=["empty", "nonsense", "cut"])
+def test_a_damaged_record_is_found_and_rebuilt_by_repair(scene, damage):
+    pull(scene.repo, scene.honest(LOW, LIBRARY))
+    before = {path: path.read_bytes() for path in records(scene.repo)}
+    for path, data in before.items():
+        path.write_bytes(data[:-1] if damage is None else damage)
+    found = bootc_orch("fsck", "--json", "--repo", scene.repo, status=65).json["fsck"]["findings"]
+    assert sorted((one["kind"], one["subject"]) for one in found) == [
+        ("damaged-record", str(path)) for path in before
+    ]
+    bootc_orch("repair", "--repo", scene.repo)
+    assert {path: path.read_bytes() for path in records(scene.repo)} == before
+    bootc_orch("fsck", "--repo", scene.repo)
+    verify_state(scene.repo)
+
+
+def test_a_record_of_another_commit_is_told_and_forgotten_by_repair(scene):
+    pull(scene.repo, scene.honest(LOW))
+    [path] = records(scene.repo)
+    fields = path.read_text().split()[:4]
+    path.write_bytes(render_record([*fields[:2], "0" * 64, fields[3]]))
+    [found] = bootc_orch("fsck", "--json", "--repo", scene.repo).json["fsck"]["findings"]
+    assert (found["kind"], found["severity"], found["subject"]) == (
+        "stale-record",
+        "warning",
+        str(path),
+    )
+    bootc_orch("repair", "--repo", scene.repo)
+    assert not path.exists()
+    assert bootc_orch("fsck", "--json", "--repo", scene.repo).json["fsck"]["findings"] == []
+
+
+def test_damaged_detached_metadata_is_found_and_removed_by_repair(scene):
+    pull(scene.repo, scene.honest(LOW))
+    place = Repo(scene.repo).object_path(image_commit(scene.repo), "commitmeta")
+    place.write_bytes(b"\1nonsense")
+    pull(scene.repo, scene.honest(LOW, LIBRARY))
+    pull(scene.repo, scene.honest(LOW))
+    [found] = bootc_orch("fsck", "--json", "--repo", scene.repo, status=65).json["fsck"]["findings"]
+    assert (found["kind"], found["subject"]) == ("damaged-note", str(place))
+    bootc_orch("repair", "--repo", scene.repo)
+    assert not place.exists()
+
+
+def test_the_record_of_a_layer_goes_with_it(scene):
+    pull(scene.repo, scene.honest(LOW, LIBRARY))
+    assert len(records(scene.repo)) == 2
+    bootc_orch("image", "remove", "--repo", scene.repo, f"oci:{scene.path}/honest")
+    bootc_orch("gc", "--repo", scene.repo)
+    assert records(scene.repo) == []
