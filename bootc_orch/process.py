@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from shutil import which
+from types import FrameType
 from typing import IO
 
 from bootc_orch.errors import CommandError
@@ -75,6 +76,38 @@ def run(
     with spawn(argv, stdin=stdin, stdout=PIPE, env=env, pass_fds=pass_fds, allow=allow) as process:
         stdout, _ = process.communicate()
     return Completed(_strings(argv), process.returncode, stdout)
+
+
+def run_on_terminal(argv: Sequence[Arg], terminal: IO[bytes]) -> None:
+    """Run *argv*, an editor for instance, to its end as the one that *terminal* talks with.
+
+    It stays in our session, as only that has the terminal, and what is typed to interrupt is for it
+    alone.
+
+    Raises:
+        ToolMissingError: *argv[0]* is not on PATH.
+        CommandError: it failed.
+    """
+    command = _strings(argv)
+    if not program_exists(command[0]):
+        raise ToolMissingError(command[0])
+    logger.debug("+ %s", shlex.join(command))
+    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGQUIT)}
+    for number in ours:
+        signal.signal(number, _pass_over)  # unlike SIG_IGN, not inherited
+    try:
+        status = subprocess.call(
+            command, stdin=terminal, stdout=terminal, stderr=terminal, env=child_environment()
+        )
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+    if status != 0:
+        raise CommandError(command, status, "")
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """Do nothing about a signal that is for someone else."""
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import shlex
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from orch_frame.errors import ToolError, UsageError
 
@@ -41,7 +41,7 @@ def edited_spec(host: Host, filename: Path | None) -> HostSpec:
 
 
 def _edit(text: str) -> str:
-    from bootc_orch.process import run
+    from bootc_orch.process import run_on_terminal
 
     editor = next((os.environ[name] for name in EDITORS if os.environ.get(name)), None)
     if editor is None or not sys.stdin.isatty():
@@ -51,9 +51,23 @@ def _edit(text: str) -> str:
     with tempfile.NamedTemporaryFile("w+", suffix=".yaml", prefix="bootc-orch-") as file:
         file.write(text)
         file.flush()
-        with open("/dev/tty", "rb") as terminal:  # noqa: PTH123 - a device, not a path to handle
-            run([*shlex.split(editor), file.name], stdin=terminal)
+        with _terminal() as terminal:
+            run_on_terminal([*shlex.split(editor), file.name], terminal)
         return _read(Path(file.name))
+
+
+def _terminal() -> IO[bytes]:
+    """Open the terminal of this process, wherever its streams go.
+
+    Raises:
+        ToolError: there is none.
+    """
+    try:
+        return open("/dev/tty", "r+b", buffering=0)  # noqa: PTH123 - a device, not a path to handle
+    except OSError as error:
+        raise ToolError(
+            "There is no terminal for an editor.", hint="Give the document with --filename."
+        ) from error
 
 
 def _read(path: Path) -> str:
