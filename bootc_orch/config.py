@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from orch_frame.errors import ConfigError
+from orch_frame.transfer import TransferOptions
 
 PATHS = (Path("/etc/bootc-orch/config.yaml"), Path("/usr/lib/bootc-orch/config.yaml"))
 MAX_BYTES = 1024 * 1024
@@ -44,6 +45,15 @@ class Config:
     store: Path | None = None
     bound_host_files: bool | None = None
     policy: str | None = None
+
+    @property
+    def transfer(self) -> TransferOptions:
+        """How images are fetched unless the command line says otherwise."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        names = {field.name for field in fields(TransferOptions)}
+        return TransferOptions(
+            **{name: value for name, value in said.items() if name in names and value is not None}
+        )
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> Self:

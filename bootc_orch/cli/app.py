@@ -80,11 +80,17 @@ def bootc_orch(
         typer.Option("--config", metavar="FILE", help="Read this configuration file."),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Say on standard error what is done.")
-    ] = False,
+        int,
+        typer.Option(
+            "-v",
+            "--verbose",
+            count=True,
+            help="Say on standard error what is done; twice: also which programs are run.",
+        ),
+    ] = 0,
 ) -> None:
     """Bring image-based operating systems to hosts with skopeo, ostree and podman."""
-    from bootc_orch.cli.options.general import choose_config
+    from bootc_orch.cli.options.configured import choose_config
 
     output.mode.verbose = verbose
     output.start_logging()

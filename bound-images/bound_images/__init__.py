@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bound_images.ops.sync import SyncResult, plan, sync
     from bound_images.programs import Cancelled, Runner
     from bound_images.rootfs import Root
-    from bound_images.settings import SyncOptions
+    from bound_images.settings import SyncOptions, TransferOptions
     from bound_images.storage.record import LockedImage, Record
     from bound_images.storage.record import read as read_record
     from bound_images.units.scan import BoundImage, Scan, scan
@@ -46,6 +46,7 @@ __all__ = [
     "SyncOptions",
     "SyncPlan",
     "SyncResult",
+    "TransferOptions",
     "Verdict",
     "check",
     "default_lock",
@@ -72,7 +73,7 @@ _HOMES = {
     "ops.sync": "SyncResult plan sync",
     "programs": "Cancelled Runner",
     "rootfs": "Root",
-    "settings": "SyncOptions",
+    "settings": "SyncOptions TransferOptions",
     "units.scan": "BoundImage Scan scan",
     "where": "default_lock default_store root_id",
 }

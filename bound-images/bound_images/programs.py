@@ -18,6 +18,7 @@ import sh
 from bound_images.errors import CommandError
 from bound_images.failures import error_of
 from bound_images.namespace import RUNROOT_FD, die_with_parent, explain_failure
+from bound_images.stall import Movement, watched
 from orch_frame.environment import child_environment
 from orch_frame.errors import StallError, ToolError, ToolMissingError
 
@@ -49,12 +50,14 @@ class Execution:
         enter: What the child does before it becomes the program.
         on_line: Called with each line that the program prints.
         allow: Exit statuses that are answers.
+        stall: Seconds after which it is killed if no program of its runner moves a byte.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
     enter: Callable[[], None] | None = None
     on_line: Callable[[str], None] | None = None
     allow: tuple[int, ...] = (0,)
+    stall: float | None = None
 
 
 PLAIN = Execution()
@@ -68,6 +71,7 @@ class Runner:
         # Also taken by a signal handler, in a thread that may hold it already.
         self._lock = threading.RLock()
         self._cancelled = threading.Event()
+        self._movement = Movement()
 
     def run(
         self,
@@ -91,16 +95,17 @@ class Runner:
 
         Raises:
             ToolMissingError: *program* is not on PATH.
-            StallError: *timeout* has passed.
+            StallError: *timeout* has passed, or it has stalled.
             OrchError: the program failed; the class says how.
             Cancelled: `cancel` was called.
         """
         command = _find(program)
         logger.debug("+ %s %s", program, " ".join(map(str, arguments)))
         with TemporaryFile() as output, TemporaryFile() as errors:
-            status = self._wait(self._start(command, arguments, output, errors, execution), timeout)
-            if status is None:
-                raise StallError(f"{what} took longer than {timeout:g} seconds.", image=image)
+            running = self._start(command, arguments, output, errors, execution)
+            status, impatience = self._wait(running, timeout, execution.stall)
+            if impatience:
+                raise StallError(f"{what} {impatience}", image=image)
             if status != 0 and self._cancelled.is_set():
                 raise Cancelled
             if status not in execution.allow:
@@ -165,11 +170,16 @@ class Runner:
             self._running[id(running)] = running
             return running
 
-    def _wait(self, running: sh.RunningCommand, timeout: float | None) -> int | None:
-        """Return the exit status; None if *timeout* has passed, and it was killed."""
-        timed_out = threading.Event()
+    def _wait(
+        self, running: sh.RunningCommand, timeout: float | None, stall: float | None
+    ) -> tuple[int, str]:
+        """Return the exit status, and why it was killed, if it was."""
+        timed_out, stalled = threading.Event(), threading.Event()
         try:
-            with _deadline(running, timeout, timed_out):
+            with (
+                _deadline(running, timeout, timed_out),
+                watched(running.pid, stall, self._movement, _killer(running, stalled)),
+            ):
                 running.wait()
             status = 0
         except sh.ErrorReturnCode as error:
@@ -178,7 +188,20 @@ class Runner:
         finally:
             with self._lock:
                 self._running.pop(id(running), None)
-        return None if timed_out.is_set() else status
+        if timed_out.is_set():
+            return status, f"took longer than {timeout:g} seconds."
+        return status, f"moved nothing for {stall:g} seconds." if stalled.is_set() else ""
+
+
+def _killer(running: sh.RunningCommand, killed: threading.Event) -> Callable[[], None]:
+    """Return what kills *running*, and says so in *killed*."""
+
+    def kill() -> None:
+        killed.set()
+        with contextlib.suppress(ProcessLookupError):
+            running.signal_group(signal.SIGKILL)
+
+    return kill
 
 
 @contextlib.contextmanager
@@ -186,13 +209,7 @@ def _deadline(
     running: sh.RunningCommand, seconds: float | None, passed: threading.Event
 ) -> Iterator[None]:
     """Kill *running* after *seconds*, and say so in *passed*; sh's own timer polls."""
-
-    def kill() -> None:
-        passed.set()
-        with contextlib.suppress(ProcessLookupError):
-            running.signal_group(signal.SIGKILL)
-
-    timer = threading.Timer(seconds or 0.0, kill)
+    timer = threading.Timer(seconds or 0.0, _killer(running, passed))
     timer.daemon = True
     if seconds:
         timer.start()

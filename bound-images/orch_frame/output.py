@@ -21,6 +21,7 @@ from orch_frame.text import escape_text
 ENVELOPE_VERSION = 1
 # Those whose records are shown: one may use the other, and both use this package.
 OURS = ("bootc_orch", "bound_images", "orch_frame")
+LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 @dataclass(slots=True)
@@ -30,12 +31,13 @@ class Mode:
     Attributes:
         json: One JSON document on standard output instead of lines.
         quiet: No lines that tell how the work goes.
-        verbose: Debug messages on standard error, and more detail in results.
+        verbose: 1 for steps on standard error and more detail in results, 2 also for the programs
+            that are run.
     """
 
     json: bool = False
     quiet: bool = False
-    verbose: bool = False
+    verbose: int = 0
 
 
 mode = Mode()
@@ -43,7 +45,8 @@ mode = Mode()
 
 def reset() -> None:
     """Forget the modes of an earlier command in this process."""
-    mode.json = mode.quiet = mode.verbose = False
+    mode.json = mode.quiet = False
+    mode.verbose = 0
 
 
 def say(line: str) -> None:
@@ -111,19 +114,13 @@ class LogHandler(logging.Handler):
             self.handleError(record)
 
 
-def start_logging(level: int | None = None) -> None:
-    """Send the log records of both programs to standard error.
-
-    Args:
-        level: From which on; without it warnings, or everything where `Mode.verbose` is set.
-    """
-    if level is None:
-        level = logging.DEBUG if mode.verbose else logging.WARNING
+def start_logging() -> None:
+    """Send the log records of both programs to standard error: as many as `Mode.verbose` asks."""
     for name in OURS:
         logger = logging.getLogger(name)
         logger.handlers[:] = [LogHandler()]
         logger.propagate = False
-        logger.setLevel(level)
+        logger.setLevel(LEVELS[min(mode.verbose, len(LEVELS) - 1)])
 
 
 def _write(stream: TextIO, text: str) -> None:

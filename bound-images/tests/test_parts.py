@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,7 @@ from bound_images.ops.plan import Action, plan_sync
 from bound_images.ops.prune import Kept, plan_prune
 from bound_images.ops.repair import apply_checks
 from bound_images.parallel import Failures, for_each
-from bound_images.programs import Cancelled, Runner
-from bound_images.settings import SyncOptions
+from bound_images.programs import Cancelled, Execution, Runner
 from bound_images.sources.access import Access, AccessBroker
 from bound_images.sources.manifest import Blob
 from bound_images.sources.pullargs import Platform, pull_arguments
@@ -55,6 +55,7 @@ from orch_frame.errors import (
 )
 from orch_frame.several import SeveralError, raise_all
 from orch_frame.text import escape_text
+from orch_frame.transfer import TransferOptions
 
 PACKAGE = Path(bound_images.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -205,7 +206,7 @@ def failing(*errors):
 
 
 def test_only_what_may_pass_is_tried_again():
-    options, settings = PullOptions(retry="2", retry_delay="1ms"), SyncOptions()
+    options, settings = PullOptions(retry="2", retry_delay="1ms"), TransferOptions()
     assert with_retries(failing(TransientError("x"), StallError("y")), options, settings) == "done"
     with pytest.raises(TransientError):
         with_retries(failing(*[TransientError("x")] * 3), options, settings)
@@ -215,7 +216,7 @@ def test_only_what_may_pass_is_tried_again():
 
 def test_the_definition_comes_before_the_settings():
     slept = []
-    settings = SyncOptions(retries=5, retry_delay=0.5)
+    settings = TransferOptions(retries=5, retry_delay=0.5)
     with pytest.raises(TransientError):
         with_retries(
             failing(*[TransientError("x")] * 9),
@@ -277,6 +278,41 @@ def test_what_needs_the_same_is_not_done_at_the_same_time():
 def test_a_program_that_takes_too_long_is_ended():
     with pytest.raises(StallError, match=r"Sleeping took longer than 0\.2 seconds"):
         Runner().run("sleep", ["30"], what="Sleeping", timeout=0.2)
+
+
+def test_a_program_that_moves_nothing_for_too_long_is_killed():
+    with pytest.raises(StallError, match="moved nothing"):
+        Runner().run("sleep", ["30"], what="Sleeping", execution=Execution(stall=0.4))
+
+
+STEADY = "for i in 1 2 3 4 5 6 7 8 9 10; do head -c 20000 /dev/zero >/dev/null; sleep 0.15; done"
+
+
+def test_a_program_that_moves_bytes_may_take_longer():
+    assert Runner().run("sh", ["-c", STEADY], what="Copying", execution=Execution(stall=0.6)) == (
+        0,
+        "",
+    )
+
+
+def test_a_program_may_wait_for_another_that_moves_bytes():
+    runner = Runner()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(
+            runner.run, "sleep", ["1.2"], what="Waiting", execution=Execution(stall=0.6)
+        )
+        assert runner.run("sh", ["-c", STEADY], what="Copying", execution=Execution(stall=0.6)) == (
+            0,
+            "",
+        )
+    assert waiting.result() == (0, "")
+
+
+def test_anonymous_access_takes_no_credentials_of_any_place(tmp_path):
+    broker = AccessBroker(tmp_path, None, TransferOptions(anonymous=True))
+    for options in (PullOptions(), PullOptions(creds="u:p"), PullOptions(auth_file="/a.json")):
+        found = broker.access("q.io/a:1", options).auth_file
+        assert json.loads(found.read_text()) == {"auths": {}}
 
 
 def test_a_program_that_floods_its_errors_neither_stalls_nor_fills_memory():
@@ -351,7 +387,9 @@ def test_words_come_before_keys():
 
 
 def test_credentials_become_a_file_that_only_the_owner_reads(tmp_path):
-    access = AccessBroker(tmp_path, None).access("q.io/a:1", PullOptions(creds="u:p:q"))
+    access = AccessBroker(tmp_path, None, TransferOptions()).access(
+        "q.io/a:1", PullOptions(creds="u:p:q")
+    )
     assert access.auth_file.stat().st_mode & 0o777 == 0o600
     assert json.loads(access.auth_file.read_text()) == {"auths": {"q.io": {"auth": "dTpwOnE="}}}
     assert access.arguments == [f"--authfile={access.auth_file}"]
@@ -361,13 +399,13 @@ def test_an_authentication_file_that_others_may_read_is_warned_of(tmp_path, capl
     path = tmp_path / "auth.json"
     path.write_text("{}")
     path.chmod(0o600)
-    AccessBroker(tmp_path, None, auth_file=path)
+    AccessBroker(tmp_path, None, TransferOptions(authfile=path))
     assert caplog.text == ""
     path.chmod(0o644)
-    AccessBroker(tmp_path, None, auth_file=path)
+    AccessBroker(tmp_path, None, TransferOptions(authfile=path))
     assert "others than its owner may read it" in caplog.text
     with pytest.raises(NotFoundError):
-        AccessBroker(tmp_path, None, auth_file=tmp_path / "none")
+        AccessBroker(tmp_path, None, TransferOptions(authfile=tmp_path / "none"))
 
 
 def test_images_of_podman_are_read_and_what_is_none_is_refused():

@@ -12,7 +12,6 @@ from bootc_orch.model.image.reference import OstreeImageReference
 from bootc_orch.ops.importing.pull import pull
 from bootc_orch.ops.opening.pull_plan import PullOptions, VarContent
 from bootc_orch.ops.stored.progress import NullProgress
-from bootc_orch.tools.proxy.options import ProxyOptions
 
 pytestmark = pytest.mark.root
 
@@ -32,7 +31,7 @@ def test_with_bootcs_importer_version_the_merge_commit_is_bootcs(
     result = pull(
         repo(),
         OstreeImageReference.parse(f"ostree-unverified-image:oci:{layout}"),
-        PullOptions(ProxyOptions(), importer_version=BOOTCS_VERSION, var_content=VarContent.KEEP),
+        PullOptions(importer_version=BOOTCS_VERSION, var_content=VarContent.KEEP),
         NullProgress(),
     )
     assert result.commit == golden(name).merge_commit

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import is_dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -17,6 +20,8 @@ PACKAGES = [
 ]
 MOST_LINES = 50
 MOST_PARAMETERS = 6
+COMMAND_LINES = [path / "cli" for path in PACKAGES if (path / "cli").is_dir()]
+MOST_OPTIONS = 10  # of a command, groups not counted
 
 
 def functions(folder: Path) -> Iterator[tuple[Path, ast.FunctionDef]]:
@@ -57,3 +62,34 @@ def test_no_function_takes_more_than_can_be_told_apart(package: Path) -> None:
 def test_no_function_is_longer_than_a_screen(package: Path) -> None:
     sizes = {name: lines(one) for name, one in below_the_command_line(package)}
     assert {name: size for name, size in sizes.items() if size > MOST_LINES} == {}
+
+
+def single_options(path: Path, function: ast.FunctionDef) -> list[str]:
+    """The parameters of a command that are no groups of options."""
+    names = [one.arg for one in parameters(function)]
+    if len(names) <= MOST_OPTIONS:
+        return names
+    words = path.relative_to(ROOT).with_suffix("").parts
+    module = import_module(".".join(word for word in words if word != "bound-images"))
+    command = getattr(module, function.name)
+    hints = get_type_hints(getattr(command, "__wrapped__", command))
+    return [name for name in names if not is_dataclass(hints[name])]
+
+
+@pytest.mark.parametrize("folder", COMMAND_LINES, ids=lambda path: path.parent.name)
+def test_no_function_of_a_command_line_is_longer_than_a_screen(folder: Path) -> None:
+    sizes = {
+        f"{path.relative_to(folder)}:{one.name}": lines(one) for path, one in functions(folder)
+    }
+    assert len(sizes) > 10
+    assert {name: size for name, size in sizes.items() if size > MOST_LINES} == {}
+
+
+@pytest.mark.parametrize("folder", COMMAND_LINES, ids=lambda path: path.parent.name)
+def test_no_command_has_many_parameters_besides_groups_of_options(folder: Path) -> None:
+    many = {
+        f"{path.relative_to(folder)}:{one.name}": names
+        for path, one in functions(folder)
+        if len(names := single_options(path, one)) > MOST_OPTIONS
+    }
+    assert many == {}

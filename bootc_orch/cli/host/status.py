@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootc_orch.cli.options.general import (
-    Json,
-    SysrootOption,
-)
-from bootc_orch.cli.options.host import (
-    open_sysroot,
-)
+from bootc_orch.cli.options.host import SysrootOption, open_sysroot
 from orch_frame.errors import NothingToDo, UsageError
-from orch_frame.output import say_raw
+from orch_frame.options.printing import with_output
+from orch_frame.output import mode, say_raw
 
 if TYPE_CHECKING:
     from bootc_orch.model.host.document import Host
@@ -33,6 +28,7 @@ class StatusFormat(StrEnum):
 
 
 @app.command()
+@with_output
 def status(
     *,
     form: Annotated[
@@ -53,7 +49,6 @@ def status(
         bool, typer.Option("-v", "--verbose", help="Show all that is known of each.")
     ] = False,
     sysroot: SysrootOption = Path("/"),
-    json: Json = False,
 ) -> None:
     """Show what is running, what boots next, and what each follows; needs no privileges."""
     from bootc_orch.cli.terminal.host_text import say_host
@@ -66,7 +61,7 @@ def status(
     host = read_host(open_sysroot(sysroot)) if known else unbooted_host(sysroot)
     if booted:
         host = only_booted(host)
-    match _format(form, json=json):
+    match _format(form):
         case StatusFormat.JSON:
             say_raw(canonical_json(host.to_json()))
         case StatusFormat.YAML:
@@ -77,8 +72,8 @@ def status(
         raise typer.Exit(NothingToDo.exit_code)
 
 
-def _format(form: StatusFormat | None, *, json: bool) -> StatusFormat:
-    if json or form is StatusFormat.JSON:
+def _format(form: StatusFormat | None) -> StatusFormat:
+    if mode.json or form is StatusFormat.JSON:
         return StatusFormat.JSON
     if form is not None:
         return form

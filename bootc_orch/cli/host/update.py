@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,40 +12,43 @@ from bootc_orch.cli.host.transactions import (
     plan_update,
     run_update,
 )
-from bootc_orch.cli.options.fetching import Fetching
+from bootc_orch.cli.options.configured import config
 from bootc_orch.cli.options.general import (
-    Diff,
-    Json,
-    LockTimeout,
-    Plan,
     ProgressFd,
-    Quiet,
-    SysrootOption,
     Unchanged77,
-    Verbose,
-    config,
     exclusive,
-    require_plan,
     tell_unchanged,
 )
-from bootc_orch.cli.options.grouping import grouped
 from bootc_orch.cli.options.host import (
-    Apply,
-    BoundChoice,
-    BoundImages,
-    Hooks,
+    Booting,
+    Deploying,
+    EnforcePolicy,
+    Host,
     Kargs,
-    SoftReboot,
+    Planning,
     kargs_edit,
-    open_for_update,
-    open_sysroot,
-    refuse_soft_reboot,
     require_running,
     transaction_options,
 )
+from orch_frame.options.fetching import Fetching
+from orch_frame.options.printing import with_output
 from orch_frame.output import say, say_result
 
 app = typer.Typer(add_completion=False)
+
+Check = Annotated[bool, typer.Option("--check", help="Only look for a newer version, and note it.")]
+DownloadOnly = Annotated[
+    bool,
+    typer.Option(
+        "--download-only", help="Fetch everything, but let it boot only after --from-downloaded."
+    ),
+]
+FromDownloaded = Annotated[
+    bool, typer.Option("--from-downloaded", help="Fetch nothing; release what was downloaded.")
+]
+Tag = Annotated[
+    str | None, typer.Option("--tag", metavar="TAG", help="Follow this tag from now on.")
+]
 
 
 class Policy(StrEnum):
@@ -59,54 +61,32 @@ class Policy(StrEnum):
 
 @app.command()
 @app.command("update", hidden=True)
-@grouped
+@with_output
 def upgrade(
     *,
-    check: Annotated[
-        bool, typer.Option("--check", help="Only look for a newer version, and note it.")
-    ] = False,
-    apply: Apply = False,
-    download_only: Annotated[
-        bool,
-        typer.Option(
-            "--download-only",
-            help="Fetch everything, but let it boot only after --from-downloaded.",
-        ),
-    ] = False,
-    from_downloaded: Annotated[
-        bool,
-        typer.Option("--from-downloaded", help="Fetch nothing; release what was downloaded."),
-    ] = False,
-    tag: Annotated[
-        str | None, typer.Option("--tag", metavar="TAG", help="Follow this tag from now on.")
-    ] = None,
+    check: Check = False,
+    booting: Booting,
+    download_only: DownloadOnly = False,
+    from_downloaded: FromDownloaded = False,
+    tag: Tag = None,
     karg: Kargs = None,
-    soft_reboot: SoftReboot = None,
-    plan: Plan = False,
-    diff: Diff = False,
+    planning: Planning,
     unchanged_exit_77: Unchanged77 = False,
-    bound_images: BoundImages = BoundChoice.PULL,
-    hooks: Hooks = None,
-    sysroot: SysrootOption = Path("/"),
+    deploying: Deploying,
     fetching: Fetching,
-    quiet: Quiet = False,
     progress_fd: ProgressFd = None,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Bring in the newest version of the image that the system follows, for the next boot."""
     from bootc_orch.ops.host.upgrade import followed, plan_upgrade
 
-    refuse_soft_reboot(soft_reboot)
-    require_plan(plan=plan, diff=diff)
-    exclusive(check=check, apply=apply)
-    exclusive(check=check, plan=plan)
+    exclusive(check=check, apply=booting.apply)
+    exclusive(check=check, plan=planning.plan)
     exclusive(check=check, karg=karg)
     exclusive(check=check, download_only=download_only, from_downloaded=from_downloaded)
-    exclusive(download_only=download_only, apply=apply)
-    options = transaction_options(fetching, bound=bound_images, hooks=hooks)
-    opened = open_for_update(sysroot, plan=plan, diff=diff)
-    require_running(opened, apply=apply)
+    exclusive(download_only=download_only, apply=booting.apply)
+    options = deploying.transaction_options(fetching)
+    opened = deploying.open_sysroot(planning)
+    require_running(opened, apply=booting.apply)
     wanted = plan_upgrade(
         followed(opened, opened.deployments()),
         tag=tag,
@@ -116,14 +96,15 @@ def upgrade(
     )
     if check:
         changed = check_update(opened, wanted, options, progress_fd)
-    elif plan:
-        changed = plan_update(opened, wanted, options, progress_fd, diff=diff)
+    elif planning.plan:
+        changed = plan_update(opened, wanted, options, progress_fd, diff=planning.diff)
     else:
-        changed = run_update(opened, wanted, options, progress_fd, apply=apply)
+        changed = run_update(opened, wanted, options, progress_fd, apply=booting.apply)
     tell_unchanged(unchanged_exit_77, changed=changed)
 
 
 @app.command("auto-update")
+@with_output
 def auto_update(
     *,
     policy: Annotated[
@@ -132,18 +113,14 @@ def auto_update(
             "--policy", help="What to do about a newer version; default: the configuration's."
         ),
     ] = None,
-    sysroot: SysrootOption = Path("/"),
-    wait: LockTimeout = None,
-    quiet: Quiet = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    host: Host,
 ) -> None:
     """Look for a newer version, stage it, or reboot into it, as the policy says; for timers."""
     from bootc_orch.ops.host.upgrade import followed, plan_upgrade
 
     chosen = policy or Policy(config().policy or Policy.STAGE)
-    options = transaction_options(Fetching(wait=wait))
-    opened = open_sysroot(sysroot, writing=True)
+    options = transaction_options(Fetching(lock_timeout=host.wait))
+    opened = host.open_sysroot()
     require_running(opened, apply=chosen is Policy.APPLY)
     wanted = plan_upgrade(followed(opened, opened.deployments()))
     if chosen is Policy.CHECK:
@@ -153,36 +130,24 @@ def auto_update(
 
 
 @app.command()
-@grouped
+@with_output
 def switch(
     target: Annotated[str, typer.Argument(metavar="IMAGE", help="The name of the image.")],
     *,
     transport: Annotated[
         str, typer.Option("--transport", metavar="TRANSPORT", help="Where the image is.")
     ] = "registry",
-    enforce_container_sigpolicy: Annotated[
-        bool,
-        typer.Option(
-            "--enforce-container-sigpolicy", help="Demand a signature policy that is not open."
-        ),
-    ] = False,
+    enforce_container_sigpolicy: EnforcePolicy = False,
     retain: Annotated[
         bool, typer.Option("--retain", help="Keep the branch that was followed so far.")
     ] = False,
-    apply: Apply = False,
+    booting: Booting,
     karg: Kargs = None,
-    soft_reboot: SoftReboot = None,
-    plan: Plan = False,
-    diff: Diff = False,
+    planning: Planning,
     unchanged_exit_77: Unchanged77 = False,
-    bound_images: BoundImages = BoundChoice.PULL,
-    hooks: Hooks = None,
-    sysroot: SysrootOption = Path("/"),
+    deploying: Deploying,
     fetching: Fetching,
-    quiet: Quiet = False,
     progress_fd: ProgressFd = None,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Follow another image from now on; a system that follows an ostree branch moves to images."""
     from dataclasses import replace
@@ -190,11 +155,9 @@ def switch(
     from bootc_orch.ops.deploying.wanted import require_current
     from bootc_orch.ops.host.switch import is_unchanged, parse_transport, plan_switch
 
-    refuse_soft_reboot(soft_reboot)
-    require_plan(plan=plan, diff=diff)
-    options = transaction_options(fetching, bound=bound_images, hooks=hooks)
-    opened = open_for_update(sysroot, plan=plan, diff=diff)
-    require_running(opened, apply=apply)
+    options = deploying.transaction_options(fetching)
+    opened = deploying.open_sysroot(planning)
+    require_running(opened, apply=booting.apply)
     deployments = opened.deployments()
     current = require_current(deployments, opened)
     wanted = plan_switch(
@@ -207,15 +170,9 @@ def switch(
         say("Image specification is unchanged.")
         say_result("transaction", None)
         changed = False
-    elif plan:
-        changed = plan_update(opened, wanted, options, progress_fd, diff=diff)
+    elif planning.plan:
+        changed = plan_update(opened, wanted, options, progress_fd, diff=planning.diff)
     else:
-        changed = run_update(
-            opened,
-            replace(wanted, force=True),
-            options,
-            progress_fd,
-            apply=apply,
-            leave=None if retain else current,
-        )
+        forced, leave = replace(wanted, force=True), None if retain else current
+        changed = run_update(opened, forced, options, progress_fd, apply=booting.apply, leave=leave)
     tell_unchanged(unchanged_exit_77, changed=changed)

@@ -7,33 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootc_orch.cli.host.transactions import (
-    reboot_if_asked,
-    say_transaction,
-)
-from bootc_orch.cli.options.general import (
-    Json,
-    LockTimeout,
-    ProgressFd,
-    Quiet,
-    SysrootOption,
-    exclusive,
-    lock_timeout,
-)
-from bootc_orch.cli.options.general import Verbose as VerboseLog
+from bootc_orch.cli.host.transactions import carry_out, reboot_if_asked
+from bootc_orch.cli.options.general import ProgressFd, exclusive
 from bootc_orch.cli.options.host import (
-    Apply,
-    SoftReboot,
+    Booting,
+    Host,
+    SysrootOption,
     kargs_edit,
     open_sysroot,
-    refuse_soft_reboot,
     require_running,
 )
 from bootc_orch.cli.terminal.progress import reporting
 from orch_frame.errors import OrchError
+from orch_frame.options.printing import with_output
 from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
+    from bootc_orch.model.image.reference import OstreeImageReference
     from bootc_orch.ops.stored.progress import Progress
     from bootc_orch.tools.ostree.sysroot import Sysroot
 
@@ -41,37 +31,31 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
+@with_output
 def rollback(
     *,
-    apply: Apply = False,
+    booting: Booting,
     discard_staged: Annotated[
         bool, typer.Option("--discard-staged", help="Drop an update that is staged.")
     ] = False,
-    soft_reboot: SoftReboot = None,
-    sysroot: SysrootOption = Path("/"),
-    wait: LockTimeout = None,
-    json: Json = False,
-    verbose: VerboseLog = False,
+    host: Host,
 ) -> None:
     """Let the previous system boot next; the second time, the current one again."""
-    refuse_soft_reboot(soft_reboot)
-    opened = open_sysroot(sysroot, writing=True)
-    require_running(opened, apply=apply)
+    opened = host.open_sysroot()
+    require_running(opened, apply=booting.apply)
     with reporting() as progress:
-        _roll_back(opened, progress, discard_staged=discard_staged, wait=wait)
-    reboot_if_asked(apply, changed=True)
+        _roll_back(opened, host, progress, discard_staged=discard_staged)
+    reboot_if_asked(booting.apply, changed=True)
 
 
-def _roll_back(
-    sysroot: Sysroot, progress: Progress, *, discard_staged: bool, wait: float | None
-) -> None:
+def _roll_back(sysroot: Sysroot, host: Host, progress: Progress, *, discard_staged: bool) -> None:
     from bootc_orch.ops.host.rollback import rollback as roll_back
 
     queued = sysroot.deployments().rollback_queued
     if queued:
         say("notice: Reverting queued rollback state")
     first = roll_back(
-        sysroot, progress, discard_staged=discard_staged, lock_timeout=lock_timeout(wait)
+        sysroot, progress, discard_staged=discard_staged, lock_timeout=host.lock_timeout
     )
     say(f"Next boot: {'current' if queued else 'rollback'} deployment")
     say_result("rollback", {"deployment": first.name, "queued": not queued})
@@ -79,6 +63,7 @@ def _roll_back(
 
 @app.command("usr-overlay")
 @app.command("usroverlay", hidden=True)
+@with_output
 def usr_overlay(
     *,
     read_only: Annotated[
@@ -86,8 +71,6 @@ def usr_overlay(
         typer.Option("--read-only", help="Writable only in mount namespaces of one's own."),
     ] = False,
     sysroot: SysrootOption = Path("/"),
-    json: Json = False,
-    verbose: VerboseLog = False,
 ) -> None:
     """Mount an overlay over /usr that the next boot forgets."""
     from bootc_orch.ops.host.usr_overlay import mount_usr_overlay
@@ -112,42 +95,39 @@ Which = Annotated[
 
 
 @app.command()
+@with_output
 def pin(
     deployment: Which,
     *,
-    sysroot: SysrootOption = Path("/"),
-    wait: LockTimeout = None,
-    json: Json = False,
-    verbose: VerboseLog = False,
+    host: Host,
 ) -> None:
     """Keep a deployment, and the app images it is bound to, from being collected."""
-    _set_pinned(sysroot, deployment, pinned=True, wait=wait)
+    _set_pinned(host, deployment, pinned=True)
 
 
 @app.command()
+@with_output
 def unpin(
     deployment: Which,
     *,
-    sysroot: SysrootOption = Path("/"),
-    wait: LockTimeout = None,
-    json: Json = False,
-    verbose: VerboseLog = False,
+    host: Host,
 ) -> None:
     """Allow a deployment to be collected again."""
-    _set_pinned(sysroot, deployment, pinned=False, wait=wait)
+    _set_pinned(host, deployment, pinned=False)
 
 
-def _set_pinned(path: Path, which: str, *, pinned: bool, wait: float | None) -> None:
+def _set_pinned(host: Host, which: str, *, pinned: bool) -> None:
     from bootc_orch.ops.deploying.pin import pin as set_pinned
 
-    opened = open_sysroot(path, writing=True)
-    found, changed = set_pinned(opened, which, pinned=pinned, lock_timeout=lock_timeout(wait))
+    opened = host.open_sysroot()
+    found, changed = set_pinned(opened, which, pinned=pinned, lock_timeout=host.lock_timeout)
     word = "pinned" if pinned else "not pinned"
     say(f"Deployment {found.name} is {word}{' now' if changed else ' already'}")
     say_result("deployment", {"name": found.name, "pinned": pinned, "changed": changed})
 
 
 @app.command()
+@with_output
 def cleanup(
     *,
     rollback: Annotated[
@@ -156,21 +136,17 @@ def cleanup(
     pending: Annotated[
         bool, typer.Option("--pending", help="Remove what boots next instead of the current one.")
     ] = False,
-    sysroot: SysrootOption = Path("/"),
-    wait: LockTimeout = None,
-    quiet: Quiet = False,
-    json: Json = False,
-    verbose: VerboseLog = False,
+    host: Host,
 ) -> None:
     """Remove deployments, and all that nothing needs without them."""
     from bootc_orch.ops.deploying.cleanup import collect, find_pending, find_rollback, remove
     from bootc_orch.ops.stored.lock import locked
 
     exclusive(rollback=rollback, pending=pending)
-    opened = open_sysroot(sysroot, writing=True)
+    opened = host.open_sysroot()
     removed = []
     with (
-        locked(opened.repo_path, exclusive=True, timeout=lock_timeout(wait)),
+        locked(opened.repo_path, exclusive=True, timeout=host.lock_timeout),
         reporting() as progress,
     ):
         if rollback or pending:
@@ -183,6 +159,7 @@ def cleanup(
 
 
 @app.command()
+@with_output
 def kargs(
     *,
     append: Annotated[
@@ -196,19 +173,16 @@ def kargs(
         list[str] | None,
         typer.Option("--delete", metavar="KEY[=VALUE]", help="Remove it, or all of KEY."),
     ] = None,
-    sysroot: SysrootOption = Path("/"),
-    wait: LockTimeout = None,
-    json: Json = False,
-    verbose: VerboseLog = False,
+    host: Host,
 ) -> None:
     """Show the kernel arguments of the next boot, or change them by a new deployment."""
     from bootc_orch.ops.host.change_kargs import change_kargs, next_kargs
 
     edit = kargs_edit(append=append, replace=replace, delete=delete)
-    opened = open_sysroot(sysroot, writing=bool(edit))
+    opened = host.open_sysroot(writing=bool(edit))
     deployed = None
     if edit:
-        deployed = change_kargs(opened, edit, lock_timeout=lock_timeout(wait))
+        deployed = change_kargs(opened, edit, lock_timeout=host.lock_timeout)
         if deployed is None:
             say("No changes.")
         else:
@@ -220,6 +194,7 @@ def kargs(
 
 
 @app.command()
+@with_output
 def edit(
     *,
     filename: Annotated[
@@ -229,39 +204,38 @@ def edit(
     discard_staged: Annotated[
         bool, typer.Option("--discard-staged", help="Drop an update that is staged.")
     ] = False,
-    sysroot: SysrootOption = Path("/"),
-    wait: LockTimeout = None,
-    quiet: Quiet = False,
+    host: Host,
     progress_fd: ProgressFd = None,
-    json: Json = False,
-    verbose: VerboseLog = False,
 ) -> None:
     """Change spec.image or spec.bootOrder of the host's document, and carry the change out."""
     from bootc_orch.cli.host.edit import edited_spec
-    from bootc_orch.cli.options.fetching import Fetching
-    from bootc_orch.cli.options.host import transaction_options
-    from bootc_orch.ops.deploying.wanted import Wanted
     from bootc_orch.ops.host.edit import plan_edit
     from bootc_orch.ops.host.status import read_host
-    from bootc_orch.ops.host.transaction import run_transaction
 
-    opened = open_sysroot(sysroot, writing=True)
-    host = read_host(opened)
-    if host.booted is None:
+    opened = host.open_sysroot()
+    document = read_host(opened)
+    if document.booted is None:
         raise OrchError(
             "Nothing of this system is booted, so there is nothing to edit.",
             hint="Use bootc-orch switch --sysroot.",
         )
-    plan = plan_edit(host.spec, edited_spec(host, filename))
+    plan = plan_edit(document.spec, edited_spec(document, filename))
     if not plan:
         say("Edit cancelled, no changes made.")
         say_result("transaction", None)
-        return
-    with reporting(progress_fd) as progress:
-        if plan.image is None:
-            _roll_back(opened, progress, discard_staged=discard_staged, wait=wait)
-            return
-        options = transaction_options(Fetching(wait=wait))
-        wanted = Wanted(plan.image, plan.image, force=True)
-        result = run_transaction(opened, wanted, options, progress)
-    say_transaction(result)
+    elif plan.image is not None:
+        _follow(plan.image, opened, host, progress_fd)
+    else:
+        with reporting(progress_fd) as progress:
+            _roll_back(opened, host, progress, discard_staged=discard_staged)
+
+
+def _follow(
+    image: OstreeImageReference, sysroot: Sysroot, host: Host, progress_fd: int | None
+) -> None:
+    from bootc_orch.cli.options.host import transaction_options
+    from bootc_orch.ops.deploying.wanted import Wanted
+    from orch_frame.options.fetching import Fetching
+
+    options = transaction_options(Fetching(lock_timeout=host.wait))
+    carry_out(sysroot, Wanted(image, image, force=True), options, progress_fd)

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootc_orch.cli.options.fetching import Fetching
+from bootc_orch.cli.options.configured import lock_timeout
+from bootc_orch.cli.options.fetching import pull_options
 from bootc_orch.cli.options.general import (
-    Json,
-    LockTimeout,
     Plan,
-    Quiet,
     RepoOption,
-    SysrootOption,
-    Verbose,
-    lock_timeout,
     open_repo,
 )
-from bootc_orch.cli.options.grouping import grouped
+from bootc_orch.cli.options.host import SysrootOption, open_sysroot
 from bootc_orch.cli.terminal.progress import reporting
 from orch_frame.errors import StoreDamagedError
+from orch_frame.options.fetching import Fetching, LockTimeout
+from orch_frame.options.printing import with_output
 from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
@@ -30,12 +27,13 @@ if TYPE_CHECKING:
 
     from bootc_orch.ops.checking.finding import Finding
     from bootc_orch.ops.checking.fsck import Report
-    from bootc_orch.ops.checking.repair import RepairPlan
+    from bootc_orch.ops.checking.repair import Repaired, RepairPlan
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
+@with_output
 def fsck(
     *,
     repo: RepoOption = None,
@@ -44,11 +42,8 @@ def fsck(
         bool, typer.Option("--fast", help="See that files are there, but do not read them.")
     ] = False,
     wait: LockTimeout = None,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Check refs, images, layers, objects, deployments, boot entries and app images."""
-    from bootc_orch.cli.options.host import open_sysroot
     from bootc_orch.ops.stored.lock import locked
 
     if repo is None and os.geteuid() == 0:  # the store of app images is locked while it is read
@@ -76,7 +71,6 @@ def fsck(
 
 
 def _check(repo: Path | None, sysroot: Path, *, fast: bool) -> Report:
-    from bootc_orch.cli.options.host import open_sysroot
     from bootc_orch.ops.checking.fsck import check_repository
     from bootc_orch.ops.checking.fsck_sysroot import check_sysroot
 
@@ -86,41 +80,51 @@ def _check(repo: Path | None, sysroot: Path, *, fast: bool) -> Report:
 
 
 @app.command()
-@grouped
+@with_output
 def repair(
     *,
     repo: RepoOption = None,
     sysroot: SysrootOption = Path("/"),
     plan: Plan = False,
     fetching: Fetching,
-    quiet: Quiet = False,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Fetch bad and missing layers again, and rebuild the images that are made of them."""
-    from bootc_orch.cli.options.host import open_sysroot
-    from bootc_orch.ops.checking.finding import Severity
     from bootc_orch.ops.checking.fsck_sysroot import deployed_signatures
     from bootc_orch.ops.checking.repair import apply_repair, plan_repair
     from bootc_orch.ops.stored.lock import locked
 
-    options = fetching.pull_options()
+    options = pull_options(fetching)
     system = open_sysroot(sysroot, writing=_may_write(plan=plan)) if repo is None else None
     opened = system.repo() if system else open_repo(repo)
-    with locked(opened.path, exclusive=False, timeout=options.lock_timeout):
+    with locked(opened.path, exclusive=False, timeout=options.transfer.lock_timeout):
         planned = plan_repair(opened, _check(repo, sysroot, fast=False).findings)
-    _say_repairs(planned, word="Would repair" if plan else "Repairing")
     if plan:
-        _say_findings(planned.unrepairable)
-        say_result("plan", _plan_json(planned))
-        if any(finding.severity is Severity.ERROR for finding in planned.unrepairable):
-            raise typer.Exit(StoreDamagedError.exit_code)
+        _say_plan(planned)
         return
+    _say_repairs(planned, word="Repairing")
     signatures = deployed_signatures(sysroot) if repo is None else {}
     with reporting() as progress:
         done = apply_repair(
             planned, opened, options, progress, signatures=signatures, sysroot=system
         )
+    _say_repaired(done, planned.unrepairable)
+
+
+def _say_plan(plan: RepairPlan) -> None:
+    _say_repairs(plan, word="Would repair")
+    _say_findings(plan.unrepairable)
+    say_result(
+        "plan",
+        {
+            "images": [str(image.reference) for image in plan.images],
+            "deployments": list(plan.deployments),
+            "unrepairable": [finding.to_json() for finding in plan.unrepairable],
+        },
+    )
+    _fail_for_errors(plan.unrepairable)
+
+
+def _say_repaired(done: Repaired, unrepairable: Sequence[Finding]) -> None:
     _say_findings(done.left)
     for name, count in done.files.items():
         say(f"Repaired files of deployment {name}: {count}")
@@ -131,11 +135,20 @@ def repair(
             "images": [str(image) for image in done.images],
             "failed": [{"image": str(image), "reason": why} for image, why in done.failed],
             "files": dict(done.files),
-            "unrepairable": [finding.to_json() for finding in planned.unrepairable],
+            "unrepairable": [finding.to_json() for finding in unrepairable],
             "findings": [finding.to_json() for finding in done.left],
         },
     )
-    if done.failed or any(finding.severity is Severity.ERROR for finding in done.left):
+    if done.failed:
+        raise typer.Exit(StoreDamagedError.exit_code)
+    _fail_for_errors(done.left)
+
+
+def _fail_for_errors(findings: Sequence[Finding]) -> None:
+    """Exit with the status of a damaged store if any of *findings* is more than a warning."""
+    from bootc_orch.ops.checking.finding import Severity
+
+    if any(finding.severity is Severity.ERROR for finding in findings):
         raise typer.Exit(StoreDamagedError.exit_code)
 
 
@@ -149,14 +162,6 @@ def _say_repairs(plan: RepairPlan, *, word: str) -> None:
         say(f"{word}: {image.reference}")
     for name in plan.deployments:
         say(f"{word} files of deployment {name}")
-
-
-def _plan_json(plan: RepairPlan) -> dict[str, Any]:
-    return {
-        "images": [str(image.reference) for image in plan.images],
-        "deployments": list(plan.deployments),
-        "unrepairable": [finding.to_json() for finding in plan.unrepairable],
-    }
 
 
 def _say_findings(findings: Sequence[Finding]) -> None:

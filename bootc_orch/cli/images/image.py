@@ -13,9 +13,7 @@ from bootc_orch.cli.images import upkeep
 from bootc_orch.cli.images.pull import pull
 from bootc_orch.cli.options.general import (
     ImageArgument,
-    Json,
     RepoOption,
-    Verbose,
     open_repo,
     stored_image,
 )
@@ -23,6 +21,7 @@ from bootc_orch.cli.terminal.describe import created_text, history_json, image_j
 from bootc_orch.cli.terminal.render import Column, is_terminal, say_table, short_digest, size_text
 from orch_frame.boundary import report
 from orch_frame.errors import StoreDamagedError
+from orch_frame.options.printing import with_output
 from orch_frame.output import mode, say, say_document, say_raw, say_result
 
 if TYPE_CHECKING:
@@ -39,7 +38,8 @@ def image_group() -> None:
 
 
 @app.command("list")
-def list_command(*, repo: RepoOption = None, json: Json = False, verbose: Verbose = False) -> None:
+@with_output
+def list_command(*, repo: RepoOption = None) -> None:
     """List the stored images: on a terminal as a table, else one reference a line."""
     from bootc_orch.ops.stored.store import list_images
 
@@ -53,9 +53,8 @@ def list_command(*, repo: RepoOption = None, json: Json = False, verbose: Verbos
 
 
 @app.command()
-def inspect(
-    image: ImageArgument, *, repo: RepoOption = None, json: Json = False, verbose: Verbose = False
-) -> None:
+@with_output
+def inspect(image: ImageArgument, *, repo: RepoOption = None) -> None:
     """Show one image: versions, dates, labels, layers and their sizes."""
     opened = open_repo(repo)
     reference, state = stored_image(opened, image)
@@ -65,9 +64,8 @@ def inspect(
 
 
 @app.command()
-def history(
-    image: ImageArgument, *, repo: RepoOption = None, json: Json = False, verbose: Verbose = False
-) -> None:
+@with_output
+def history(image: ImageArgument, *, repo: RepoOption = None) -> None:
     """Show how each layer of an image came about."""
     _, state = stored_image(open_repo(repo), image)
     entries = history_json(state.manifest, state.config)
@@ -84,6 +82,7 @@ def history(
 
 
 @app.command()
+@with_output
 def metadata(
     image: ImageArgument,
     *,
@@ -91,8 +90,6 @@ def metadata(
     config: Annotated[
         bool, typer.Option("--config", help="The config instead of the manifest.")
     ] = False,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Print an image's manifest as it is recorded, in canonical JSON."""
     _, state = stored_image(open_repo(repo), image)

@@ -6,23 +6,23 @@ from typing import Annotated
 
 import typer
 
+from bootc_orch.cli.options.configured import lock_timeout
 from bootc_orch.cli.options.general import (
-    Json,
-    LockTimeout,
     Plan,
     RepoOption,
-    Verbose,
-    lock_timeout,
     open_repo,
 )
 from bootc_orch.cli.terminal.render import Column, is_terminal, say_table, short_digest, size_text
+from orch_frame.options.fetching import LockTimeout
+from orch_frame.options.printing import with_output
 from orch_frame.output import mode, say, say_result
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def layers(*, repo: RepoOption = None, json: Json = False, verbose: Verbose = False) -> None:
+@with_output
+def layers(*, repo: RepoOption = None) -> None:
     """List the stored layers: kind, sizes, and the images that are made of them."""
     from bootc_orch.ops.stored.store import list_images
     from bootc_orch.ops.stored.usage import layer_usage
@@ -69,7 +69,8 @@ def layers(*, repo: RepoOption = None, json: Json = False, verbose: Verbose = Fa
 
 
 @app.command()
-def du(*, repo: RepoOption = None, json: Json = False, verbose: Verbose = False) -> None:
+@with_output
+def du(*, repo: RepoOption = None) -> None:
     """Show how many bytes on disk each image shares with others, and how many are its own."""
     from bootc_orch.ops.stored.store import list_images
     from bootc_orch.ops.stored.usage import image_usage
@@ -98,6 +99,7 @@ def du(*, repo: RepoOption = None, json: Json = False, verbose: Verbose = False)
 
 
 @app.command()
+@with_output
 def explain(
     target: Annotated[
         str,
@@ -108,8 +110,6 @@ def explain(
     ],
     *,
     repo: RepoOption = None,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Say what keeps a layer, a commit or an image alive."""
     from bootc_orch.ops.stored.explain import explain as explain_target
@@ -137,13 +137,12 @@ def explain(
 
 
 @app.command()
+@with_output
 def gc(
     *,
     repo: RepoOption = None,
     plan: Plan = False,
     wait: LockTimeout = None,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Delete layers that nothing is made of, and objects that no ref reaches."""
     from bootc_orch.ops.stored.lock import locked

@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootc_orch.cli.options.fetching import Fetching
+from bootc_orch.cli.options.fetching import pull_options
 from bootc_orch.cli.options.general import (
-    Json,
     Plan,
     ProgressFd,
-    Quiet,
     RepoOption,
     Unchanged77,
-    Verbose,
     exclusive,
     open_repo,
     tell_unchanged,
 )
-from bootc_orch.cli.options.grouping import grouped
 from bootc_orch.cli.terminal.describe import plan_document, plan_json
 from bootc_orch.cli.terminal.progress import reporting, say_transfer
 from bootc_orch.cli.terminal.render import size_text
 from orch_frame.errors import NotFoundError, UsageError
+from orch_frame.options.fetching import Fetching
+from orch_frame.options.printing import with_output
 from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
@@ -43,59 +41,61 @@ class VarContentChoice(StrEnum):
     FACTORY = "factory"
 
 
-@grouped
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[REPO] REFERENCE",
+        help="The repository, unless --repo or the system's is meant, and the image, such as "
+        "ostree-unverified-registry:quay.io/a/b:1.",
+        show_default=False,
+    ),
+]
+Check = Annotated[
+    Path | None,
+    typer.Option(
+        "--check",
+        metavar="FILE",
+        help="Only look for a newer version, and write its manifest to FILE.",
+    ),
+]
+DigestFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ostree-digestfile", metavar="FILE", help="Write the commit's checksum to FILE."
+    ),
+]
+VarContent = Annotated[
+    VarContentChoice,
+    typer.Option(
+        "--var-content",
+        metavar="auto|keep|factory",
+        help="What becomes of /var in derived layers: kept, moved below "
+        "/usr/share/factory/var, or as this version of ostree needs it.",
+    ),
+]
+UnprivilegedProxy = Annotated[
+    bool,
+    typer.Option("--unprivileged-proxy", help="Let skopeo run as nobody, without any privilege."),
+]
+AllowIma = Annotated[
+    bool, typer.Option("--allow-ima", help="Keep IMA signatures that derived layers bring.")
+]
+
+
+@with_output
 def pull(
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[REPO] REFERENCE",
-            help="The repository, unless --repo or the system's is meant, and the image, such as "
-            "ostree-unverified-registry:quay.io/a/b:1.",
-            show_default=False,
-        ),
-    ],
+    words: Words,
     *,
     repo: RepoOption = None,
-    check: Annotated[
-        Path | None,
-        typer.Option(
-            "--check",
-            metavar="FILE",
-            help="Only look for a newer version, and write its manifest to FILE.",
-        ),
-    ] = None,
-    ostree_digestfile: Annotated[
-        Path | None,
-        typer.Option(
-            "--ostree-digestfile", metavar="FILE", help="Write the commit's checksum to FILE."
-        ),
-    ] = None,
+    check: Check = None,
+    ostree_digestfile: DigestFile = None,
     plan: Plan = False,
-    var_content: Annotated[
-        VarContentChoice,
-        typer.Option(
-            "--var-content",
-            metavar="auto|keep|factory",
-            help="What becomes of /var in derived layers: kept, moved below "
-            "/usr/share/factory/var, or as this version of ostree needs it.",
-        ),
-    ] = VarContentChoice.AUTO,
+    var_content: VarContent = VarContentChoice.AUTO,
     unchanged_exit_77: Unchanged77 = False,
     fetching: Fetching,
-    unprivileged_proxy: Annotated[
-        bool,
-        typer.Option(
-            "--unprivileged-proxy", help="Let skopeo run as nobody, without any privilege."
-        ),
-    ] = False,
-    allow_ima: Annotated[
-        bool,
-        typer.Option("--allow-ima", help="Keep IMA signatures that derived layers bring."),
-    ] = False,
-    quiet: Quiet = False,
+    unprivileged_proxy: UnprivilegedProxy = False,
+    allow_ima: AllowIma = False,
     progress_fd: ProgressFd = None,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Pull an image into a repository, layer by layer; nothing is visible before it is verified."""
     from bootc_orch.ops.importing.pull import plan_pull
@@ -105,8 +105,8 @@ def pull(
     exclusive(check=check, offline=fetching.offline)
     path, reference = _positionals(words, repo)
     opened = open_repo(path)
-    options = fetching.pull_options(
-        var_content=var_content, unprivileged=unprivileged_proxy, allow_ima=allow_ima
+    options = pull_options(
+        fetching, var_content=var_content, unprivileged=unprivileged_proxy, allow_ima=allow_ima
     )
     with reporting(progress_fd) as progress:
         if plan or check:
@@ -114,7 +114,7 @@ def pull(
         else:
             result = pull_image(opened.path, reference, options, progress)
     if check and found:
-        _write_check(opened, reference, found, check, wait=options.lock_timeout)
+        _write_check(opened, reference, found, check, wait=options.transfer.lock_timeout)
     if plan or check:
         changed = found is not None
         _say_plan(opened, reference, found)

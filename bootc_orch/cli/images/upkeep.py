@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootc_orch.cli.options.configured import lock_timeout
 from bootc_orch.cli.options.general import (
     ImageArgument,
-    Json,
-    LockTimeout,
     Plan,
     RepoOption,
-    Verbose,
     exclusive,
-    lock_timeout,
     open_repo,
     parse_image,
     stored_image,
 )
 from orch_frame.boundary import report
 from orch_frame.errors import NotFoundError
+from orch_frame.options.fetching import LockTimeout
+from orch_frame.options.printing import with_output
 from orch_frame.output import say, say_result
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from bootc_orch.tools.ostree.repo import Pruned
 
 
+@with_output
 def remove(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Images to remove.")],
     *,
@@ -39,8 +39,6 @@ def remove(
     ] = False,
     plan: Plan = False,
     wait: LockTimeout = None,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Remove images, and what nothing needs without them."""
     from bootc_orch.ops.stored.lock import locked
@@ -75,13 +73,12 @@ def remove(
     say_result("removed", result)
 
 
+@with_output
 def prune_layers(
     *,
     repo: RepoOption = None,
     plan: Plan = False,
     wait: LockTimeout = None,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Delete the layers that no image, deployment or derived commit is made of."""
     from bootc_orch.ops.stored.lock import locked
@@ -102,6 +99,7 @@ def prune_layers(
     say_result("pruned", {"layers": layers, "objects": swept.pruned.objects})
 
 
+@with_output
 def prune_images(
     *,
     sysroot: Annotated[
@@ -115,8 +113,6 @@ def prune_images(
     ] = False,
     plan: Plan = False,
     wait: LockTimeout = None,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Remove the images that no deployment follows."""
     from bootc_orch.ops.stored import prune
@@ -142,13 +138,12 @@ def prune_images(
     say_result("pruned", {"images": names, "layers": [str(d) for d in layers], "objects": objects})
 
 
+@with_output
 def clear_cached_update(
     image: ImageArgument,
     *,
     repo: RepoOption = None,
     wait: LockTimeout = None,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Forget the newer version that a check has found."""
     from bootc_orch.ops.stored import notes
@@ -162,6 +157,7 @@ def clear_cached_update(
     say_result("cleared", cleared)
 
 
+@with_output
 def copy(
     reference: ImageArgument,
     *,
@@ -177,8 +173,6 @@ def copy(
     ] = None,
     plan: Plan = False,
     wait: LockTimeout = None,
-    json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Copy an image from one repository to another, whatever their modes."""
     from contextlib import ExitStack

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootc_orch.cli.options.general import config, first_given
+from bootc_orch.cli.options.configured import config, lock_timeout
+from bootc_orch.cli.options.fetching import pull_options
+from bootc_orch.cli.options.general import Plan
 from orch_frame.errors import ToolError, UsageError
+from orch_frame.options.fetching import LockTimeout
 
 if TYPE_CHECKING:
-    from bootc_orch.cli.options.fetching import Fetching
     from bootc_orch.model.host.kargs import KargsEdit
     from bootc_orch.ops.host.transaction import TransactionOptions
     from bootc_orch.tools.ostree.sysroot import Sysroot
+    from orch_frame.options.fetching import Fetching
 
 
 class BoundChoice(StrEnum):
@@ -27,16 +31,15 @@ class BoundChoice(StrEnum):
     SKIP = "skip"
 
 
-Apply = Annotated[
-    bool, typer.Option("--apply", help="Reboot into the new system when it is staged.")
-]
-SoftReboot = Annotated[
-    str | None,
-    typer.Option("--soft-reboot", hidden=True, help="Not supported; refused with status 69."),
-]
 Kargs = Annotated[
     list[str] | None,
     typer.Option("--karg", metavar="KEY[=VALUE]", help="Add this kernel argument; repeatable."),
+]
+EnforcePolicy = Annotated[
+    bool,
+    typer.Option(
+        "--enforce-container-sigpolicy", help="Demand a signature policy that is not open."
+    ),
 ]
 BoundImages = Annotated[
     BoundChoice,
@@ -46,25 +49,114 @@ BoundImages = Annotated[
         "them.",
     ),
 ]
-Hooks = Annotated[
-    list[Path] | None,
+SysrootOption = Annotated[
+    Path,
     typer.Option(
-        "--hooks", metavar="DIR", help="Look for pre-stage hooks here instead; repeatable."
+        "--sysroot",
+        "--root",
+        metavar="DIR",
+        readable=False,  # access(2) asks for the real user, who need not be the one that reads
+        help="The root that holds the deployments.",
     ),
 ]
 
 
-def open_for_update(path: Path, *, plan: bool, diff: bool) -> Sysroot:
-    """Open the sysroot at *path* for a transaction or its plan.
+def _refuse_soft_reboot(value: str | None) -> None:
+    """Refuse what only newer tools than those of the oldest supported system can do."""
+    if value is not None:
+        raise ToolError(
+            "Soft reboots are not supported.", hint="Leave --soft-reboot out, and reboot."
+        )
 
-    A plan needs a place for private copies as well; where the privilege is lacking, it may do
-    without.
 
-    Raises:
-        NotFoundError: there is none.
-        ReadOnlyError: it cannot be made writable, and has to be.
-    """
-    return open_sysroot(path, writing=not plan or diff or os.geteuid() == 0)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booting:
+    """Whether to boot into what was done."""
+
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Reboot into the new system when it is staged.")
+    ] = False
+    soft_reboot: Annotated[
+        str | None,
+        typer.Option(
+            "--soft-reboot",
+            hidden=True,
+            callback=_refuse_soft_reboot,
+            help="Not supported; refused with status 69.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planning:
+    """Whether to say what would be done instead of doing it, and in how much detail."""
+
+    plan: Plan = False
+    diff: Annotated[
+        bool,
+        typer.Option(
+            "--diff",
+            help="With --plan: fetch the image, deploy nothing, and print which app images, "
+            "packages and files differ.",
+        ),
+    ] = False
+
+    def __post_init__(self) -> None:
+        """Make sure that who asks what differs wants no deployment.
+
+        Raises:
+            UsageError: ``--diff`` comes without ``--plan``.
+        """
+        if self.diff and not self.plan:
+            raise UsageError("--diff is a part of a plan.", hint="Add --plan; nothing was done.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deploying:
+    """Where a new system is deployed, and what goes with it."""
+
+    bound_images: BoundImages = BoundChoice.PULL
+    hooks: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--hooks", metavar="DIR", help="Look for pre-stage hooks here instead; repeatable."
+        ),
+    ] = None
+    sysroot: SysrootOption = Path("/")
+
+    def transaction_options(self, fetching: Fetching) -> TransactionOptions:
+        """Combine the options of the command line with the configuration."""
+        return transaction_options(fetching, bound=self.bound_images, hooks=self.hooks)
+
+    def open_sysroot(self, planning: Planning) -> Sysroot:
+        """Open the sysroot for a transaction or its plan.
+
+        A plan needs a place for private copies as well; where the privilege is lacking, it may do
+        without.
+
+        Raises:
+            NotFoundError: there is none.
+            ReadOnlyError: it cannot be made writable, and has to be.
+        """
+        writing = not planning.plan or planning.diff or os.geteuid() == 0
+        return open_sysroot(self.sysroot, writing=writing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """Which host a command works on, and how long it waits for others that do."""
+
+    sysroot: SysrootOption = Path("/")
+    wait: LockTimeout = None
+
+    @property
+    def lock_timeout(self) -> float:
+        """Seconds to wait for a lock."""
+        return lock_timeout(self.wait)
+
+    def open_sysroot(self, *, writing: bool = True) -> Sysroot:
+        """Open the sysroot; see `open_sysroot`."""
+        return open_sysroot(self.sysroot, writing=writing)
 
 
 def open_sysroot(path: Path, *, writing: bool = False) -> Sysroot:
@@ -95,38 +187,20 @@ def require_running(sysroot: Sysroot, *, apply: bool) -> None:
         )
 
 
-def refuse_soft_reboot(value: str | None) -> None:
-    """Refuse what only newer tools than those of the oldest supported system can do.
-
-    Raises:
-        ToolError: a soft reboot was asked for.
-    """
-    if value is not None:
-        raise ToolError(
-            "Soft reboots are not supported.", hint="Leave --soft-reboot out, and reboot."
-        )
-
-
 def transaction_options(
     fetching: Fetching, *, bound: str = BoundChoice.PULL, hooks: list[Path] | None = None
 ) -> TransactionOptions:
     """Combine the options of the command line with the configuration."""
-    from bootc_orch.ops.deploying.bound import BoundMode, BoundOptions
+    from bootc_orch.ops.deploying.bound import BoundMode
     from bootc_orch.ops.deploying.hooks import DIRECTORIES
     from bootc_orch.ops.host.transaction import TransactionOptions
 
-    pull = fetching.pull_options()
-    chosen = config()
-    bound_options = BoundOptions(
-        mode=BoundMode(bound),
-        jobs=first_given(fetching.jobs, chosen.jobs, None),
-        retries=first_given(fetching.retries, chosen.retries, None),
-        retry_delay=first_given(fetching.retry_delay, chosen.retry_delay, None),
-        authfile=pull.proxy.authfile,
-        offline=fetching.offline,
-        host_files=chosen.bound_host_files or False,
+    return TransactionOptions(
+        pull_options(fetching),
+        BoundMode(bound),
+        bound_host_files=config().bound_host_files or False,
+        hooks=tuple(hooks) if hooks else DIRECTORIES,
     )
-    return TransactionOptions(pull, bound_options, tuple(hooks) if hooks else DIRECTORIES)
 
 
 def kargs_edit(

@@ -159,7 +159,7 @@ def apply_repair(
     """
     done: list[ImageReference] = []
     failed: list[tuple[ImageReference, str]] = []
-    with locked(repo.path, exclusive=True, timeout=options.lock_timeout):
+    with locked(repo.path, exclusive=True, timeout=options.transfer.lock_timeout):
         recover(repo)
         for path in plan.files:
             path.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from bootc_orch.ops.stored.new_root import CommitTree
 from bootc_orch.ops.stored.progress import Progress
 from bootc_orch.tools.credentials import find_authfile
 from bootc_orch.tools.ostree.sysroot import Sysroot
+from orch_frame.transfer import TransferOptions
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +38,12 @@ class BoundOptions:
 
     Attributes:
         mode: From registries, from the containers/storage of this machine, or not at all.
-        jobs: How many at a time; None to choose.
-        retries: How often a failure that may pass is tried again; None to choose.
-        retry_delay: Seconds before the first retry; None to choose.
-        authfile: Credentials for registries; None for those of the host.
-        offline: Whether only what is stored will do.
+        transfer: How they are fetched.
         host_files: Whether bound units may name credentials and certificates of this machine.
     """
 
     mode: BoundMode = BoundMode.PULL
-    jobs: int | None = None
-    retries: int | None = None
-    retry_delay: float | None = None
-    authfile: Path | None = None
-    offline: bool = False
+    transfer: TransferOptions = field(default_factory=TransferOptions)
     host_files: bool = False
 
 
@@ -242,14 +235,12 @@ def _sync_options(sysroot: Sysroot, options: BoundOptions) -> Any:  # noqa: ANN4
     """Return the options of `bound_images`, whose types are not loaded before they are needed."""
     from bound_images import SyncOptions
 
-    defaults = SyncOptions()
+    transfer = options.transfer
+    if transfer.authfile is None and not transfer.anonymous:
+        transfer = replace(transfer, authfile=find_authfile())
     return SyncOptions(
-        jobs=options.jobs or defaults.jobs,
-        auth_file=options.authfile or find_authfile(),
-        retries=options.retries,
-        retry_delay=options.retry_delay,
+        transfer,
         source=HOST_STORE if options.mode is BoundMode.STORED else None,
-        offline=options.offline,
         host_files=options.host_files,
         # A bound unit says Policy=missing so that nothing is pulled at boot; an update follows
         # its tag all the same.

@@ -40,6 +40,7 @@ from bootc_orch.tools.ostree.admin import LOCKING_SINCE, OstreeAdmin, has
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.ostree.sysroot import Sysroot
 from orch_frame.errors import NotFoundError
+from orch_frame.transfer import TransferOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,26 @@ class TransactionOptions:
 
     Attributes:
         pull: How the OS image is pulled.
-        bound: How app images are pulled.
+        bound_mode: Where app images come from, if they are to come at all; they are fetched as the
+            OS image is.
+        bound_host_files: Whether bound units may name credentials and certificates of this machine.
         hooks: Where hooks are looked for.
     """
 
     pull: PullOptions
-    bound: bound.BoundOptions
+    bound_mode: bound.BoundMode = bound.BoundMode.PULL
+    bound_host_files: bool = False
     hooks: tuple[Path, ...] = DIRECTORIES
+
+    @property
+    def transfer(self) -> TransferOptions:
+        """How images are fetched, that of the OS and those of the apps."""
+        return self.pull.transfer
+
+    @property
+    def bound(self) -> bound.BoundOptions:
+        """How app images are brought in."""
+        return bound.BoundOptions(self.bound_mode, self.transfer, host_files=self.bound_host_files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,7 @@ def run_transaction(
     Raises:
         OrchError: anything failed; what boots is as it was before.
     """
-    with locked(sysroot.repo_path, exclusive=True, timeout=options.pull.lock_timeout):
+    with locked(sysroot.repo_path, exclusive=True, timeout=options.transfer.lock_timeout):
         deployments = sysroot.deployments()
         base = base_deployment(deployments, sysroot, wanted)
         pulled = fetch(sysroot, wanted, options, progress)
@@ -131,12 +145,13 @@ def fetch(
 
 def needs_stored(wanted: Wanted, options: TransactionOptions) -> bool:
     """Say whether nothing may be fetched: what is stored is taken, whatever its source has."""
-    return wanted.from_downloaded or options.pull.offline
+    return wanted.from_downloaded or options.transfer.offline
 
 
 def bound_options(wanted: Wanted, options: TransactionOptions) -> bound.BoundOptions:
     """Return how app images are brought in: anew, or those of when the OS image was downloaded."""
-    return replace(options.bound, offline=needs_stored(wanted, options))
+    transfer = replace(options.transfer, offline=needs_stored(wanted, options))
+    return replace(options.bound, transfer=transfer)
 
 
 def _take_stored(request: PullRequest, wanted: Wanted) -> PullResult:

@@ -83,7 +83,7 @@ def plan_transaction(
         if host is not None or stored is None:
             return _plan_unfetched(sysroot, wanted, host)
         commit = stored.merge_commit
-    with locked(sysroot.repo_path, exclusive=False, timeout=options.pull.lock_timeout):
+    with locked(sysroot.repo_path, exclusive=False, timeout=options.transfer.lock_timeout):
         base = base_deployment(sysroot.deployments(), sysroot, wanted)
         with _new_root(sysroot, commit) as root:
             return _plan_stored(sysroot, wanted, base, root, options)
@@ -99,7 +99,7 @@ def preview_transaction(
     Raises:
         OrchError: the image cannot be had or deployed, or an app image cannot be resolved.
     """
-    with locked(sysroot.repo_path, exclusive=False, timeout=options.pull.lock_timeout):
+    with locked(sysroot.repo_path, exclusive=False, timeout=options.transfer.lock_timeout):
         deployments = sysroot.deployments()
         base = base_deployment(deployments, sysroot, wanted)
         unnamed = replace(options, pull=replace(options.pull, named=False))
@@ -126,7 +126,7 @@ def preview(
     repo = sysroot.repo()
     with ExitStack() as stack:
         # No ref keeps the merge commit, and other programs prune as they like.
-        with repo.pruning_held_off(timeout=options.pull.lock_timeout):
+        with repo.pruning_held_off(timeout=options.transfer.lock_timeout):
             difference = compare_roots(repo, base, pulled.commit, kargs)
             root = stack.enter_context(_new_root(sysroot, pulled.commit))
         plan = _plan_stored(sysroot, wanted, base, root, options)

@@ -95,7 +95,7 @@ def check(
         UsageError: nothing may be fetched, so nothing can be found.
         OrchError: the image cannot be opened.
     """
-    if options.offline:
+    if options.transfer.offline:
         raise UsageError(
             f"Whether {wanted.source.image} has a newer version cannot be told without asking "
             "its source.",
@@ -111,7 +111,7 @@ def check(
     state = commit_state(repo, (deployments.staged or current).checksum)
     update = CachedUpdate(image.digest, image.manifest, image.config)
     try:
-        with locked(sysroot.repo_path, exclusive=True, timeout=options.lock_timeout):
+        with locked(sysroot.repo_path, exclusive=True, timeout=options.transfer.lock_timeout):
             write_cached_update(repo, current.checksum, update)
     except ReadOnlyError:
         if os.geteuid() == 0:

@@ -139,7 +139,7 @@ class _Fetch:
     def run(self, source: Source) -> dict[Digest, ImportedLayer]:
         """Run the workers to their end, the first one with the proxy that is open already."""
         self._sources.append(source)
-        others = _workers(self._layers, self._options.jobs) - 1
+        others = _workers(self._layers, self._options.transfer.jobs) - 1
         own = [partial(self._fetch_all, source)] if self._layers else []
         self._crew.work([*own, *[self._fetch_with_own_source] * others])
         return self._imported
@@ -157,8 +157,8 @@ class _Fetch:
     def _fetch_all(self, source: Source) -> None:
         while (layer := self._crew.take()) is not None:
             retry = retrying(
-                self._options.retries,
-                self._options.retry_delay,
+                self._options.transfer.retries,
+                self._options.transfer.retry_delay,
                 self._progress.warning,
                 what=f"Layer {layer.descriptor.digest}",
                 sleep=self._crew.sleep,

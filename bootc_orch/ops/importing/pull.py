@@ -63,7 +63,7 @@ def pull(
     repo = Repo(path)
     writable_mode(repo)
     request = PullRequest(repo, reference, with_policy(options, reference), progress)
-    with locked(repo.path, exclusive=False, timeout=options.lock_timeout):
+    with locked(repo.path, exclusive=False, timeout=options.transfer.lock_timeout):
         recover(repo)
         try:
             result = pull_image(request)
@@ -88,7 +88,7 @@ def plan_pull(
     object_mode(repo)
     request = PullRequest(repo, reference, with_policy(options, reference), progress)
     with (
-        locked(repo.path, exclusive=False, timeout=options.lock_timeout),
+        locked(repo.path, exclusive=False, timeout=options.transfer.lock_timeout),
         Source(request.image, request.options.proxy) as source,
     ):
         image = open_image(request, source)
@@ -102,7 +102,7 @@ def judge_stored(request: PullRequest, state: ImageState) -> None:
         PolicyError: who must vouch for it does not, or was never asked.
         NotFoundError: there is no such ostree remote.
     """
-    policy = find_policy(request.reference, request.options.proxy.policy)
+    policy = find_policy(request.reference, request.options.policy)
     require_vouched(request.repo, request.reference, state.manifest_digest, policy)
     if verifier := remote_verifier(request):
         verifier.verify_stored(state)

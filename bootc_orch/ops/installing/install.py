@@ -112,7 +112,7 @@ def install(
     if doubt := doubt_of_entries(request.root):
         progress.warning(doubt)
     sysroot = prepare_root(request)
-    with locked(sysroot.repo_path, exclusive=True, timeout=options.lock_timeout):
+    with locked(sysroot.repo_path, exclusive=True, timeout=options.transfer.lock_timeout):
         pulled = _pull_image(request, sysroot, options, progress)
         repo = sysroot.repo()
         tree = CommitTree(repo, pulled.commit)

@@ -73,7 +73,7 @@ def preview_install(
     how = replace(
         options.pull, gc=False, named=False, require_bootable=True, target=request.target.image
     )
-    with locked(sysroot.repo_path, exclusive=False, timeout=options.pull.lock_timeout):
+    with locked(sysroot.repo_path, exclusive=False, timeout=options.transfer.lock_timeout):
         pulled = pull(sysroot.repo_path, request.source, how, progress)
         kargs = all_kargs(request, mounts, CommitTree(sysroot.repo(), pulled.commit))
         return preview(sysroot, wanted, pulled, None, kargs, options)

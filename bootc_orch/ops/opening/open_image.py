@@ -41,9 +41,9 @@ def with_policy(options: PullOptions, reference: OstreeImageReference) -> PullOp
     Raises:
         PolicyError: there is none.
     """
-    if reference.signature.kind is not SignatureKind.CONTAINER_POLICY or options.proxy.policy:
+    if reference.signature.kind is not SignatureKind.CONTAINER_POLICY or options.policy:
         return options
-    return replace(options, proxy=replace(options.proxy, policy=policy_path()))
+    return replace(options, policy=policy_path())
 
 
 def open_image(request: PullRequest, source: Source) -> OpenedImage | Unchanged:
@@ -59,7 +59,7 @@ def open_image(request: PullRequest, source: Source) -> OpenedImage | Unchanged:
     """
     policy = _find_policy(request, source)
     state = _read_stored(request)
-    pinned, offline = request.image.digest, request.options.offline
+    pinned, offline = request.image.digest, request.options.transfer.offline
     if state is not None and (pinned == state.manifest_digest or (offline and not pinned)):
         if may_be_used(request.repo, request.reference, state.manifest_digest, policy):
             return Unchanged(state)
@@ -91,7 +91,10 @@ def _ask_source(
     """Ask the source, again after failures that may pass."""
     options = request.options
     retry = retrying(
-        options.retries, options.retry_delay, request.progress.warning, what=str(request.image)
+        options.transfer.retries,
+        options.transfer.retry_delay,
+        request.progress.warning,
+        what=str(request.image),
     )
     try:
         return retry(_ask_once, request, source, state)
@@ -121,9 +124,9 @@ def _ask_once(
 def _find_policy(request: PullRequest, source: Source) -> AppliedPolicy | None:
     """Return what the signature policy demands, where it must vouch and will be asked."""
     signed = request.reference.signature.kind is SignatureKind.CONTAINER_POLICY
-    if signed and not request.options.offline:
+    if signed and not request.options.transfer.offline:
         require_policy_enforcement(source.proxy.version)
-    return find_policy(request.reference, request.options.proxy.policy)
+    return find_policy(request.reference, request.options.policy)
 
 
 def _is_older(image: OpenedImage, state: ImageState) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from bootc_orch import __version__
 from bootc_orch.model.digest import Digest
@@ -19,7 +20,7 @@ from bootc_orch.ops.stored.store import ImageState
 from bootc_orch.tools.ostree.repo import Repo
 from bootc_orch.tools.proxy.options import ProxyOptions
 from orch_frame.errors import MismatchError
-from orch_frame.lock import DEFAULT_TIMEOUT
+from orch_frame.transfer import TransferOptions
 
 IMPORTER = f"bootc-orch/{__version__}"
 
@@ -37,37 +38,38 @@ class PullOptions:
     """How an image is pulled.
 
     Attributes:
-        proxy: How to reach it.
-        jobs: How many layers are fetched at a time; None to choose.
-        retries: How often a failure that may pass is tried again.
-        retry_delay: Seconds before the first retry.
+        transfer: How its layers are fetched; offline, only an image that is stored already will do.
+        unprivileged: Whether skopeo runs as ``nobody``.
+        policy: A signature policy instead of the system's.
         var_content: What becomes of ``/var``: kept, moved to ``/usr/share/factory/var``, or as the
             version of ostree demands.
         importer_version: What commits record as their importer.
         gc: Whether unused layers are removed in the end.
-        offline: Whether only an image that is stored already will do.
         require_bootable: Whether the image must say that it is a bootable system for this machine.
         allow_ima: Whether files of derived layers may bring IMA signatures.
         target: The reference under which the image is stored, if not the one it is pulled from.
         named: Whether the image gets its ref.  Without, the refs of its layers alone keep what was
             fetched, as after a pull that was cut off: until the next one, or until garbage is
             collected.
-        lock_timeout: Seconds to wait for other processes that use the repository.
     """
 
-    proxy: ProxyOptions
-    jobs: int | None = None
-    retries: int = 3
-    retry_delay: float = 1.0
+    transfer: TransferOptions = field(default_factory=TransferOptions)
+    unprivileged: bool = False
+    policy: Path | None = None
     var_content: VarContent = VarContent.AUTO
     importer_version: str = IMPORTER
     gc: bool = True
-    offline: bool = False
     require_bootable: bool = False
     allow_ima: bool = False
     target: ImageReference | None = None
     named: bool = True
-    lock_timeout: float = DEFAULT_TIMEOUT
+
+    @property
+    def proxy(self) -> ProxyOptions:
+        """How skopeo is started to reach the image."""
+        return ProxyOptions.for_transfer(
+            self.transfer, unprivileged=self.unprivileged, policy=self.policy
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from bootc_orch import __version__
 from bootc_orch.tools import skopeo
 from bootc_orch.tools.credentials import descriptor_holding, find_authfile, read_authfile
 from bootc_orch.tools.proxy.timers import Timers
 from orch_frame.errors import UsageError
+from orch_frame.transfer import TransferOptions
 
 _UNPRIVILEGED_USER = "nobody"
 # With these set, skopeo looks into the home of root and fails.
@@ -34,7 +36,8 @@ class ProxyOptions:
         authfile: A file with credentials.
         anonymous: Send no credentials.
         cert_dir: A directory with the certificates of the registry.
-        insecure: Trust whoever answers, also without TLS.
+        tls_verify: Demand valid certificates, or trust whoever answers, also without TLS; None to
+            go by the configuration of registries.
         unprivileged: Run skopeo as ``nobody``; ignored where we are not root.
         policy: A signature policy instead of the system's.
         architecture: Choose the image for this one from a list, in Go's words.
@@ -46,13 +49,28 @@ class ProxyOptions:
     authfile: Path | None = None
     anonymous: bool = False
     cert_dir: Path | None = None
-    insecure: bool = False
+    tls_verify: bool | None = None
     unprivileged: bool = False
     policy: Path | None = None
     architecture: str | None = None
     temporary: Path | None = None
     user_agent: str | None = f"bootc-orch/{__version__}"
     timers: Timers = field(default_factory=Timers)
+
+    @classmethod
+    def for_transfer(
+        cls, transfer: TransferOptions, *, unprivileged: bool = False, policy: Path | None = None
+    ) -> Self:
+        """Return how to reach images as *transfer* says; what else it says is for others."""
+        return cls(
+            authfile=transfer.authfile,
+            anonymous=transfer.anonymous,
+            cert_dir=transfer.cert_dir,
+            tls_verify=transfer.tls_verify,
+            unprivileged=unprivileged,
+            policy=policy,
+            timers=Timers.of(transfer.timeout),
+        )
 
     def __post_init__(self) -> None:
         """Refuse a contradiction.
@@ -100,8 +118,12 @@ def _argv(options: ProxyOptions, credentials: tuple[str, ...]) -> tuple[str, ...
         "experimental-image-proxy",
         *credentials,
         *(("--cert-dir", str(options.cert_dir)) if options.cert_dir else ()),
-        *(("--tls-verify=false",) if options.insecure else ()),
+        *_tls_verify(options.tls_verify),
     )  # fmt: skip
+
+
+def _tls_verify(wanted: bool | None) -> tuple[str, ...]:  # noqa: FBT001 - the option itself
+    return () if wanted is None else (f"--tls-verify={str(wanted).lower()}",)
 
 
 def _user_agent(prefix: str | None) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ slow source.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,11 @@ class Timers:
     first_byte: float = 90.0
     stall: float = 60.0
     floor: int = 1024
+
+    @classmethod
+    def of(cls, timeout: float | None) -> Self:
+        """Return the limits of someone who waits *timeout* seconds for a byte; None to choose."""
+        return cls() if timeout is None else cls(timeout, first_byte=timeout, stall=timeout)
 
 
 class Patience:

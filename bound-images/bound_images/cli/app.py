@@ -64,6 +64,7 @@ def bound_images(
     ] = False,
 ) -> None:
     """Keep the app images that an operating-system root is bound to ready for podman."""
+    output.start_logging()
 
 
 def main() -> None:

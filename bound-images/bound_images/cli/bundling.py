@@ -15,11 +15,15 @@ from bound_images.ops.bundle import ExportTarget, export_images, import_bundle
 from bound_images.ops.sync import Destination
 from bound_images.rootfs import Root
 from bound_images.settings import SyncOptions
+from orch_frame.options.fetching import Jobs, LockTimeout, Reaching, Timeout, path
+from orch_frame.options.printing import with_output
+from orch_frame.transfer import TransferOptions
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command("export")
+@with_output
 def export_command(
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="DIR, oci:DIR or oci-archive:FILE.")
@@ -29,32 +33,19 @@ def export_command(
     lock: Annotated[
         Path | None,
         typer.Option(
-            "--lock", parser=o.path, metavar="FILE", help="Export what this lock file says."
+            "--lock", parser=path, metavar="FILE", help="Export what this lock file says."
         ),
     ] = None,
     source: o.Source = None,
     allow_transport: o.AllowTransport = False,
     allow_host_files: o.AllowHostFiles = False,
-    authfile: o.AuthFile = None,
-    tls_verify: o.TlsVerify = None,
-    jobs: o.Jobs = o.JOBS,
-    retries: o.Retries = None,
-    retry_delay: o.RetryDelay = None,
-    timeout: o.Timeout = o.TIMEOUT,
+    reaching: Reaching,
     progress_fd: o.ProgressFd = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
 ) -> None:
     """Copy all bound images and their lock into one OCI layout, for hosts without a network."""
     layout = ExportTarget.parse(target)
     settings = SyncOptions(
-        jobs=jobs,
-        auth_file=o.environment_auth_file(authfile),
-        tls_verify=tls_verify,
-        retries=retries,
-        retry_delay=retry_delay,
-        timeout=timeout,
+        o.transfer_options(reaching),
         source=source,
         allow_transports=allow_transport,
         host_files=allow_host_files,
@@ -78,36 +69,31 @@ def export_command(
 
 
 @app.command("import")
+@with_output
 def import_command(
     bundle: Annotated[
         Path,
-        typer.Argument(parser=o.path, metavar="BUNDLE", help="The exported directory or archive."),
+        typer.Argument(parser=path, metavar="BUNDLE", help="The exported directory or archive."),
     ],
     *,
-    root: o.RootPath = o.DEFAULT_ROOT,
-    store: o.StorePath = None,
-    lock: o.LockPath = None,
-    root_id: o.RootId = None,
-    jobs: o.Jobs = o.JOBS,
+    places: o.Places,
+    jobs: Jobs = None,
     keep_going: o.KeepGoing = False,
-    timeout: o.Timeout = o.TIMEOUT,
-    lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
+    timeout: Timeout = None,
+    lock_timeout: LockTimeout = None,
     progress_fd: o.ProgressFd = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
 ) -> None:
     """Bring an export into the store, without a network, and write the lock file."""
-    places = o.Places(root, store, lock, root_id)
-    settings = SyncOptions(
-        jobs=jobs, keep_going=keep_going, timeout=timeout, lock_timeout=lock_timeout
+    found = places.find()
+    transfer = TransferOptions(
+        jobs=jobs, timeout=timeout, lock_timeout=o.lock_seconds(lock_timeout)
     )
     with shown_progress(SESSION.output, progress_fd) as progress:
         done = import_bundle(
             bundle,
-            places.root,
-            Destination(places.store, places.lock),
-            settings,
+            found.root,
+            Destination(found.store, found.lock),
+            SyncOptions(transfer, keep_going=keep_going),
             progress=progress,
             runner=SESSION.runner,
         )

@@ -11,62 +11,60 @@ from bound_images.ops.check import CheckResult
 from bound_images.ops.check import check as check_images
 from bound_images.ops.check import verify as verify_images
 from bound_images.settings import SyncOptions
+from orch_frame.options.fetching import LockTimeout
+from orch_frame.options.printing import with_output
+from orch_frame.transfer import TransferOptions
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command("check")
+@with_output
 def check_command(
     *,
-    root: o.RootPath = o.DEFAULT_ROOT,
-    store: o.StorePath = None,
-    lock: o.LockPath = None,
-    root_id: o.RootId = None,
+    places: o.Places,
     keep_going: o.KeepGoing = False,
-    lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
+    lock_timeout: LockTimeout = None,
 ) -> None:
     """Succeed only if every bound image is in the store as the lock file says."""
-    places = o.Places(root, store, lock, root_id)
+    found = places.find()
     _show_check(
         check_images(
-            places.root,
-            places.store,
-            places.lock,
-            SyncOptions(keep_going=keep_going, lock_timeout=lock_timeout),
+            found.root,
+            found.store,
+            found.lock,
+            _options(lock_timeout, keep_going=keep_going),
             runner=SESSION.runner,
         )
     )
 
 
 @app.command("verify")
+@with_output
 def verify_command(
     *,
-    root: o.RootPath = o.DEFAULT_ROOT,
-    store: o.StorePath = None,
-    lock: o.LockPath = None,
-    root_id: o.RootId = None,
+    places: o.Places,
     keep_going: o.KeepGoing = False,
-    lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
+    lock_timeout: LockTimeout = None,
     progress_fd: o.ProgressFd = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
 ) -> None:
     """Check, and read every layer of every bound image back."""
-    places = o.Places(root, store, lock, root_id)
+    found = places.find()
     with shown_progress(SESSION.output, progress_fd) as progress:
         result = verify_images(
-            places.root,
-            places.store,
-            places.lock,
-            SyncOptions(keep_going=keep_going, lock_timeout=lock_timeout),
+            found.root,
+            found.store,
+            found.lock,
+            _options(lock_timeout, keep_going=keep_going),
             progress=progress,
             runner=SESSION.runner,
         )
     _show_check(result)
+
+
+def _options(lock_timeout: float | None, *, keep_going: bool) -> SyncOptions:
+    transfer = TransferOptions(lock_timeout=o.lock_seconds(lock_timeout))
+    return SyncOptions(transfer, keep_going=keep_going)
 
 
 def _show_check(result: CheckResult) -> None:

@@ -12,34 +12,31 @@ from bound_images.cli.output import size
 from bound_images.cli.session import SESSION
 from bound_images.ops.explain import Explanation
 from bound_images.ops.explain import explain as explain_image
+from orch_frame.options.fetching import LockTimeout
+from orch_frame.options.printing import with_output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command("explain")
+@with_output
 def explain_command(
     name: Annotated[
         str,
         typer.Argument(metavar="NAME", help="The name or id of an image, or a unit that binds it."),
     ],
     *,
-    root: o.RootPath = o.DEFAULT_ROOT,
-    store: o.StorePath = None,
-    lock: o.LockPath = None,
-    root_id: o.RootId = None,
-    lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
+    places: o.Places,
+    lock_timeout: LockTimeout = None,
 ) -> None:
     """Say why an image is in the store, and what would happen to it."""
-    places = o.Places(root, store, lock, root_id)
+    where = places.find()
     found = explain_image(
-        places.root,
-        places.store,
+        where.root,
+        where.store,
         name,
-        locks=(places.lock,) if lock else (),
-        lock_timeout=lock_timeout,
+        locks=(where.lock,) if places.lock else (),
+        lock_timeout=o.lock_seconds(lock_timeout),
         runner=SESSION.runner,
     )
     SESSION.output.result("image", _document(found), _lines(found))

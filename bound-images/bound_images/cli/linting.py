@@ -17,6 +17,7 @@ from bound_images.lint.run import lint as lint_root
 from bound_images.lint.sarif import sarif
 from bound_images.rootfs import Root
 from orch_frame.errors import OrchError, UsageError
+from orch_frame.options.printing import with_output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -39,6 +40,7 @@ class FailOn(StrEnum):
 
 
 @app.command("lint")
+@with_output
 def lint_command(
     *,
     root: o.RootPath = o.DEFAULT_ROOT,
@@ -49,12 +51,9 @@ def lint_command(
     skip: Annotated[
         list[str] | None, typer.Option("--skip", metavar="RULE", help="Leave a rule out; repeat.")
     ] = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
 ) -> None:
     """Find what goes wrong in practice; fail for errors."""
-    if as_json and form is Format.SARIF:
+    if SESSION.output.as_json and form is Format.SARIF:
         raise UsageError("--json and --format=sarif exclude each other.", hint="Say one of them.")
     SESSION.output.as_json = SESSION.output.as_json or form is Format.JSON
     found = lint_root(Root(root), skip=skip or (), runner=SESSION.runner)

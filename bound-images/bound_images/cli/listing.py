@@ -9,19 +9,18 @@ from bound_images.cli.documents import image_document
 from bound_images.cli.session import SESSION
 from bound_images.rootfs import Root
 from bound_images.units.scan import scan
+from orch_frame.options.printing import with_output
 from orch_frame.several import raise_all
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command("list")
+@with_output
 def list_command(
     *,
     root: o.RootPath = o.DEFAULT_ROOT,
     keep_going: o.KeepGoing = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
 ) -> None:
     """List the images that a root is bound to."""
     found = scan(Root(root))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import typer
 
 from orch_frame import output
@@ -24,23 +22,10 @@ class Output:
     def as_json(self, value: bool) -> None:
         output.mode.json = value
 
-    @property
-    def quiet(self) -> bool:
-        """Whether results and progress that were not asked for are left out."""
-        return output.mode.quiet
-
-    @quiet.setter
-    def quiet(self, value: bool) -> None:
-        output.mode.quiet = value
-
-    def set_up_logging(self, *, verbose: int) -> None:
-        """Send log lines to standard error: warnings always, steps with -v, commands with -vv."""
-        output.start_logging((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
-
     def result(self, noun: str, value: object, lines: list[str]) -> None:
         """Show a result: ``{"version": 1, noun: value}``, or *lines*."""
         output.say_result(noun, value)
-        for line in () if self.quiet else lines:
+        for line in lines:
             output.say_fields(line)
 
     def result_with_errors(

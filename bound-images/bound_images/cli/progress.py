@@ -13,6 +13,7 @@ from typing import TextIO
 from bound_images.cli.output import Output, size
 from bound_images.events import FINAL, Event, Progress, State
 from orch_frame.errors import UsageError
+from orch_frame.output import mode
 from orch_frame.text import escape_text
 
 # How much of a digest a row of the display shows.
@@ -34,7 +35,7 @@ def shown_progress(output: Output, descriptor: int | None) -> Iterator[Progress]
         shows: list[Progress] = []
         if descriptor is not None:
             shows.append(stack.enter_context(_json_lines(descriptor)))
-        if not output.quiet:
+        if not mode.quiet:
             live = sys.stderr.isatty()
             shows.append(stack.enter_context(_live()) if live else _plain_lines(sys.stderr))
         lock = threading.Lock()

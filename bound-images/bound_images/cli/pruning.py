@@ -10,13 +10,17 @@ import typer
 from bound_images.cli import options as o
 from bound_images.cli.output import size
 from bound_images.cli.session import SESSION
+from bound_images.ops.prune import PrunePlan, require_roots
 from bound_images.ops.prune import prune as prune_store
-from bound_images.ops.prune import require_roots
+from bound_images.rootfs import Root
+from orch_frame.options.fetching import LockTimeout, path
+from orch_frame.options.printing import with_output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command("prune")
+@with_output
 def prune_command(
     *,
     root: o.RootPath = o.DEFAULT_ROOT,
@@ -25,7 +29,7 @@ def prune_command(
         list[Path] | None,
         typer.Option(
             "--keep-root",
-            parser=o.path,
+            parser=path,
             metavar="DIR",
             help="A root that may still be started; repeat for each.",
         ),
@@ -34,27 +38,28 @@ def prune_command(
         list[Path] | None,
         typer.Option(
             "--keep-lock",
-            parser=o.path,
+            parser=path,
             metavar="FILE",
             help="A further lock file whose images stay.",
         ),
     ] = None,
     plan: o.PlanOnly = False,
-    lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
+    lock_timeout: LockTimeout = None,
 ) -> None:
     """Remove the images that no kept root is bound to."""
     require_roots(keep_root or ())
     done = prune_store(
-        o.Places(root, store, None, None).store,
+        o.find_store(Root(root), store),
         keep_roots=keep_root or (),
         keep_locks=keep_lock or (),
         apply=not plan,
-        lock_timeout=lock_timeout,
+        lock_timeout=o.lock_seconds(lock_timeout),
         runner=SESSION.runner,
     )
+    _show(done, noun="plan" if plan else "pruned")
+
+
+def _show(done: PrunePlan, *, noun: str) -> None:
     document = {
         "removed": [
             {"image_id": i.image_id, "names": list(i.names), "size": i.size} for i in done.remove
@@ -70,4 +75,4 @@ def prune_command(
         *(f"remove\t{path}" for path in done.locks),
         f"total\t{size(done.bytes)}",
     ]
-    SESSION.output.result("plan" if plan else "pruned", document, lines)
+    SESSION.output.result(noun, document, lines)

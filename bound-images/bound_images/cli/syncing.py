@@ -11,22 +11,23 @@ from bound_images.cli.output import size
 from bound_images.cli.progress import shown_progress
 from bound_images.cli.session import SESSION
 from bound_images.ops.plan import SyncPlan
+from bound_images.ops.sync import SyncResult
 from bound_images.ops.sync import plan as plan_images
 from bound_images.ops.sync import sync as sync_images
 from bound_images.settings import SyncOptions
 from orch_frame.errors import UsageError
+from orch_frame.options.fetching import Fetching
+from orch_frame.options.printing import with_output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command("sync")
 @app.command("pull", hidden=True)
+@with_output
 def sync_command(
     *,
-    root: o.RootPath = o.DEFAULT_ROOT,
-    store: o.StorePath = None,
-    lock: o.LockPath = None,
-    root_id: o.RootId = None,
+    places: o.Places,
     plan: o.PlanOnly = False,
     source: o.Source = None,
     locked: Annotated[
@@ -34,9 +35,6 @@ def sync_command(
     ] = False,
     prefer_locked: Annotated[
         bool, typer.Option("--prefer-locked", help="As --locked, where there is a lock file.")
-    ] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="As --locked, and fail rather than use the network.")
     ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read back what is there, and repair it.")
@@ -47,43 +45,27 @@ def sync_command(
     keep_going: o.KeepGoing = False,
     allow_transport: o.AllowTransport = False,
     allow_host_files: o.AllowHostFiles = False,
-    jobs: o.Jobs = o.JOBS,
-    authfile: o.AuthFile = None,
-    tls_verify: o.TlsVerify = None,
-    retries: o.Retries = None,
-    retry_delay: o.RetryDelay = None,
-    timeout: o.Timeout = o.TIMEOUT,
-    lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
+    fetching: Fetching,
     progress_fd: o.ProgressFd = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = 0,
 ) -> None:
     """Fetch what is missing or has changed, check it, and write the lock file."""
-    if refresh and (locked or offline):
+    if refresh and (locked or fetching.offline):
         raise UsageError(
             "--refresh asks what is newest, which --locked and --offline exclude.",
             hint="Say one of them.",
         )
-    places = o.Places(root, store, lock, root_id)
+    found = places.find()
     settings = SyncOptions(
-        jobs=jobs,
-        auth_file=o.environment_auth_file(authfile),
-        tls_verify=tls_verify,
-        retries=retries,
-        retry_delay=retry_delay,
-        timeout=timeout,
-        lock_timeout=lock_timeout,
+        o.transfer_options(fetching),
         source=source,
         allow_transports=allow_transport,
         host_files=allow_host_files,
         keep_going=keep_going,
-        pinned=locked or offline or (prefer_locked and places.lock.exists()),
-        offline=offline,
+        pinned=locked or fetching.offline or (prefer_locked and found.lock.exists()),
         verify=verify,
         refresh=refresh,
     )
-    where = (places.root, places.store, places.lock, settings)
+    where = (found.root, found.store, found.lock, settings)
     with shown_progress(SESSION.output, progress_fd) as progress:
         if plan:
             todo = plan_images(*where, progress=progress, runner=SESSION.runner)
@@ -91,6 +73,10 @@ def sync_command(
             SESSION.output.result_with_errors("plan", document, lines, todo.errors)
             return
         done = sync_images(*where, progress=progress, runner=SESSION.runner)
+    _show(done)
+
+
+def _show(done: SyncResult) -> None:
     documents = [image.to_json() for image in done.record.images]
     lines = [f"{image.action}\t{image.resolved.canonical}" for image in done.plan.images]
     SESSION.output.result_with_errors("images", documents, lines, done.errors)

@@ -215,11 +215,10 @@ def _add(
                 arguments,
                 what=f"Exporting {image.canonical}",
                 image=image.image.reference,
-                execution=Execution(env={"TMPDIR": scratch}),
-                timeout=options.timeout,
+                execution=Execution(env={"TMPDIR": scratch}, stall=options.stall_seconds),
             ),
             image.image.options,
-            options,
+            options.transfer,
             sleep=runner.sleep,
         )
     # skopeo may have rewritten manifest and configuration for the layout; these are the originals.

@@ -108,7 +108,7 @@ def check(
     _require(store)
     record = records.read(lock)
     bound, unreadable = _bound(root, keep_going=options.keep_going)
-    with _open_locked(store, options.lock_timeout, runner or Runner()) as images:
+    with _open_locked(store, options.transfer.lock_timeout, runner or Runner()) as images:
         return CheckResult(tuple(_compare(record, bound, images.images())), unreadable)
 
 
@@ -129,7 +129,7 @@ def verify(
     _require(store)
     record = records.read(lock)
     bound, unreadable = _bound(root, keep_going=options.keep_going)
-    with _open_locked(store, options.lock_timeout, runner or Runner()) as images:
+    with _open_locked(store, options.transfer.lock_timeout, runner or Runner()) as images:
         compared = tuple(_compare(record, bound, images.images()))
         read_back = tuple(_read_back(image, images, progress) for image in compared)
     return CheckResult(read_back, unreadable)

@@ -18,6 +18,7 @@ from bound_images.units.scan import ARTIFACT, BoundImage, scan
 from bound_images.where import state_directory
 from orch_frame.errors import NotFoundError, OrchError
 from orch_frame.lock import DEFAULT_TIMEOUT
+from orch_frame.transfer import TransferOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,8 @@ def explain(
     found = scan(root).images
     # What a unit binds may be several images; the first is the one that it is about.
     key = next((image.key for image in found if _is_unit(name, image)), _canonical(name))
-    with open_session(
-        root, store, SyncOptions(lock_timeout=lock_timeout), runner or Runner(), create=False
-    ) as session:
+    settings = SyncOptions(TransferOptions(lock_timeout=lock_timeout))
+    with open_session(root, store, settings, runner or Runner(), create=False) as session:
         images = session.store.images() if session.store else ()
         stored = next((i for i in images if key in i.names or _is_id(name, i.image_id)), None)
         layers = session.store.layers([stored.image_id]) if session.store and stored else {}

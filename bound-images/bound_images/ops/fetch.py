@@ -81,7 +81,7 @@ class Fetcher:
 
     def _fetch(self, planned: PlannedImage) -> None:
         image = planned.resolved
-        if self._settings.offline and image.place.startswith(f"{DOCKER}://"):
+        if self._settings.transfer.offline and image.place.startswith(f"{DOCKER}://"):
             raise NotFoundError(
                 f"{image.canonical} is not whole in the store, and no registry may be asked.",
                 hint="Run sync without --offline.",
@@ -90,7 +90,7 @@ class Fetcher:
         with_retries(
             lambda: self._transfer(image, report),
             image.image.options,
-            self._settings,
+            self._settings.transfer,
             sleep=self._store.runner.sleep,
         )
 
@@ -123,13 +123,13 @@ class Fetcher:
                 options=image.access.copy_arguments,
                 global_options=Platform.of(options).skopeo_arguments,
                 on_line=on_line,
-                timeout=self._settings.timeout,
+                stall=self._settings.stall_seconds,
             )
         return self._store.pull(
             name,
             options=[*image.access.pull_arguments, *own],
             on_line=on_line,
-            timeout=self._settings.timeout,
+            stall=self._settings.stall_seconds,
         )
 
     def _copy(self, image: ResolvedImage, on_line: Callable[[str], None]) -> None:
@@ -139,7 +139,7 @@ class Fetcher:
             options=["--remove-signatures"],
             global_options=Platform.of(image.image.options).skopeo_arguments,
             on_line=on_line,
-            timeout=self._settings.timeout,
+            stall=self._settings.stall_seconds,
         )
         if image.image_id not in {stored.image_id for stored in self._store.images()}:
             raise MismatchError(f"The copy of {image.canonical} is not the image that was read.")

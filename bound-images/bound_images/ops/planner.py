@@ -135,7 +135,7 @@ class Planner:
         return self._resolver.in_store(found.image, stored.image_id, stored.digest)
 
     def _policy(self, image: BoundImage) -> Policy:
-        if self._options.offline:
+        if self._options.transfer.offline:
             return Policy.MISSING
         return Policy.ALWAYS if self._options.refresh else image.options.wanted_policy
 

@@ -60,17 +60,13 @@ def open_session(
         images, spool = None, work
         if store is not None and (create or store.is_dir()):
             state = state_directory(store)
-            stack.enter_context(locked(state, shared=not create, timeout=options.lock_timeout))
+            stack.enter_context(
+                locked(state, shared=not create, timeout=options.transfer.lock_timeout)
+            )
             if create:
                 sweep_spool(state)
             images = stack.enter_context(open_store(store, work=work, runner=runner, create=create))
             spool = images.spool
         source = open_source(options, spool=spool, runner=runner)
-        broker = AccessBroker(
-            work,
-            root,
-            auth_file=options.auth_file,
-            tls_verify=options.tls_verify,
-            host_files=options.host_files,
-        )
+        broker = AccessBroker(work, root, options.transfer, host_files=options.host_files)
         yield Session(images, source, Resolver(runner, broker, source, options))

@@ -21,6 +21,7 @@ from bound_images.reference import ImageName, transport_of
 from bound_images.rootfs import Root
 from bound_images.units.options import PullOptions
 from orch_frame.errors import AuthError, ConfigError, NotFoundError
+from orch_frame.transfer import TransferOptions
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +79,7 @@ class AccessBroker:
     Args:
         work: A private directory for authentication files.
         root: The root whose files the definitions name; None where there is none.
-        auth_file: The file for images whose definition names none.
-        tls_verify: The setting for images whose definition has none.
+        transfer: The settings for images whose definition has none.
         host_files: Whether definitions may name files of this machine.
     """
 
@@ -87,19 +87,18 @@ class AccessBroker:
         self,
         work: Path,
         root: Root | None,
+        transfer: TransferOptions,
         *,
-        auth_file: Path | None = None,
-        tls_verify: bool | None = None,
         host_files: bool = False,
     ) -> None:
         self._work = work
         self._root = root
         self._host_files = host_files
-        self._tls_verify = tls_verify
+        self._transfer = transfer
         self._number = itertools.count()
-        if auth_file is not None:
-            _warn_if_readable(auth_file)
-        self._default = auth_file or self._ostree_auth_file()
+        if transfer.authfile is not None:
+            _warn_if_readable(transfer.authfile)
+        self._default = self._default_auth_file()
 
     def access(self, reference: str, options: PullOptions) -> Access:
         """Return how to reach *reference*.
@@ -110,12 +109,20 @@ class AccessBroker:
         """
         return Access(
             auth_file=self._auth_file(reference, options),
-            cert_dir=self._certificates(options.cert_dir) if options.cert_dir else None,
-            tls_verify=self._tls_verify if options.tls_verify is None else options.tls_verify,
+            cert_dir=(
+                self._certificates(options.cert_dir)
+                if options.cert_dir
+                else self._transfer.cert_dir
+            ),
+            tls_verify=(
+                self._transfer.tls_verify if options.tls_verify is None else options.tls_verify
+            ),
             decryption_key=self._key(options.decryption_key) if options.decryption_key else "",
         )
 
     def _auth_file(self, reference: str, options: PullOptions) -> Path | None:
+        if self._transfer.anonymous:
+            return self._default
         if options.creds:
             return self._from_credentials(reference, options.creds)
         if not options.auth_file:
@@ -177,6 +184,12 @@ class AccessBroker:
         if not host.exists(name):
             raise NotFoundError(f"{name} is neither in the root nor on this machine.", path=name)
         return host
+
+    def _default_auth_file(self) -> Path | None:
+        if self._transfer.anonymous:
+            # Neither program has a word for it that the other knows.
+            return self._written(b'{"auths": {}}')
+        return self._transfer.authfile or self._ostree_auth_file()
 
     def _ostree_auth_file(self) -> Path | None:
         if self._root is None:

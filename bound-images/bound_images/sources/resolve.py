@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bound_images.programs import Arg, Runner
+from bound_images.programs import Arg, Execution, Runner
 from bound_images.reference import DOCKER, ImageName, transport_of
 from bound_images.settings import SyncOptions
 from bound_images.sources.access import Access, AccessBroker
@@ -213,11 +213,16 @@ class Resolver:
         def once() -> str:
             what = f"Asking what {image.reference} is"
             _, text = self._runner.run(
-                "skopeo", arguments, what=what, image=image.reference, timeout=INSPECT_SECONDS
+                "skopeo",
+                arguments,
+                what=what,
+                image=image.reference,
+                execution=Execution(stall=self._options.stall_seconds),
+                timeout=INSPECT_SECONDS,
             )
             return text
 
-        return with_retries(once, image.options, self._options, sleep=self._runner.sleep)
+        return with_retries(once, image.options, self._options.transfer, sleep=self._runner.sleep)
 
 
 def _needs_no_config(image: BoundImage, manifest: Manifest, stored: Collection[str] | None) -> bool:

@@ -16,9 +16,9 @@ from tenacity import (
 )
 from tenacity.before_sleep import before_sleep_log
 
-from bound_images.settings import SyncOptions
-from bound_images.units.options import DEFAULT_RETRIES, DEFAULT_RETRY_DELAY, PullOptions
+from bound_images.units.options import PullOptions
 from orch_frame.errors import TransientError
+from orch_frame.transfer import TransferOptions
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 def with_retries(
     action: Callable[[], T],
     options: PullOptions,
-    settings: SyncOptions,
+    transfer: TransferOptions,
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
@@ -38,21 +38,18 @@ def with_retries(
     Args:
         action: What to do.
         options: ``Retry=`` and ``RetryDelay=`` of the definition, which come first.
-        settings: What holds where the definition says nothing.
+        transfer: What holds where the definition says nothing.
         sleep: Waits, and may raise to end it all.
     """
-    count = _first(options.retries, settings.retries, DEFAULT_RETRIES)
-    initial = _first(options.retry_seconds, settings.retry_delay, DEFAULT_RETRY_DELAY)
+    own_delay = options.retry_seconds
+    count = transfer.retries if options.retries is None else options.retries
+    initial = transfer.retry_delay if own_delay is None else own_delay
     attempts = Retrying(
         retry=retry_if_exception_type(TransientError),
-        stop=stop_after_attempt(int(count) + 1),
+        stop=stop_after_attempt(count + 1),
         wait=wait_exponential(multiplier=initial, max=MAX_WAIT_SECONDS) + wait_random(0, initial),
         before_sleep=before_sleep_log(logger, logging.WARNING),
         sleep=sleep,
         reraise=True,
     )
     return attempts(action)
-
-
-def _first(*values: float | None) -> float:
-    return next(value for value in values if value is not None)

@@ -183,7 +183,7 @@ def open_source(options: SyncOptions, *, spool: Path, runner: Runner) -> Source:
         InvalidImageError: it is no OCI layout.
     """
     if options.source is None:
-        return RegistrySource(options.allow_transports, options.offline)
+        return RegistrySource(options.allow_transports, options.transfer.offline)
     transport, rest = split_source(options.source)
     if transport == STORAGE:
         return StorageSource(rest or _default_store(runner), runner)

@@ -112,7 +112,7 @@ class ImageStore:
         *,
         options: Sequence[Arg] = (),
         on_line: Callable[[str], None] | None = None,
-        timeout: float | None = None,
+        stall: float | None = None,
     ) -> str:
         """Pull *source* once and return the id of the image.
 
@@ -124,8 +124,8 @@ class ImageStore:
             ["image", "pull", *retry, *options, "--", source],
             what=f"Pulling {source}",
             image=source,
-            execution=Execution(env=processors(self.share), on_line=on_line),
-            timeout=timeout,
+            execution=Execution(env=processors(self.share), on_line=on_line, stall=stall),
+            timeout=None,
         )
         words = output.split()
         if not words:
@@ -140,7 +140,7 @@ class ImageStore:
         options: Sequence[Arg] = (),
         global_options: Sequence[Arg] = (),
         on_line: Callable[[str], None] | None = None,
-        timeout: float | None = None,
+        stall: float | None = None,
     ) -> None:
         """Copy an image from *source*, ``transport:…``, and store it as *name*.
 
@@ -152,7 +152,7 @@ class ImageStore:
             what=f"Copying {name}",
             image=name,
             on_line=on_line,
-            timeout=timeout,
+            stall=stall,
         )
 
     def tag(self, image_id: str, name: str) -> None:
@@ -245,9 +245,9 @@ class ImageStore:
         what: str,
         image: str | None = None,
         on_line: Callable[[str], None] | None = None,
-        timeout: float | None = None,
+        stall: float | None = None,
     ) -> None:
-        execution = Execution(env=processors(self.share), on_line=on_line)
+        execution = Execution(env=processors(self.share), on_line=on_line, stall=stall)
         with self._enter(execution) as entered:
             self.runner.run(
                 "skopeo",
@@ -255,7 +255,6 @@ class ImageStore:
                 what=what,
                 image=image,
                 execution=entered,
-                timeout=timeout,
             )
 
     @contextmanager

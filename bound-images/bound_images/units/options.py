@@ -16,8 +16,6 @@ from bound_images.units.transport import HINT, check_global, words_about_pull, w
 from bound_images.units.unitfile import UnitFile
 
 MASK = "********"
-DEFAULT_RETRIES = 3
-DEFAULT_RETRY_DELAY = 1.0
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 

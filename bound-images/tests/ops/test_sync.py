@@ -146,7 +146,7 @@ def test_without_a_network_what_the_store_has_by_name_will_do(world, layout, reg
     reference = registry.push(layout, image, "app/offline")
     world.bind_image("there", reference)
     world.run("sync")
-    options = bound_images.SyncOptions(offline=True)
+    options = bound_images.SyncOptions(bound_images.TransferOptions(offline=True))
     lock = world.path / "other.json"
     root = bound_images.Root(world.root)
     done = bound_images.sync(root, world.store, lock, options)

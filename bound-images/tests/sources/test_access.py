@@ -13,6 +13,7 @@ from bound_images.sources.access import AccessBroker
 from bound_images.units.options import PullOptions
 from orch_frame.errors import ConfigError, NotFoundError
 from orch_frame.several import describe
+from orch_frame.transfer import TransferOptions
 
 SECRET = "q.io"
 FILE_KEYS = [
@@ -41,14 +42,16 @@ def test_a_file_of_this_machine_is_not_read_for_a_unit(tmp_path, named, options,
     (root.path / "etc/key").write_text("key")
     (root.path / "etc/link").symlink_to(secret)
     with pytest.raises((NotFoundError, DefinitionError)) as caught:
-        AccessBroker(tmp_path, root).access("q.io/a:1", options(name.format(outside=secret)))
+        AccessBroker(tmp_path, root, TransferOptions()).access(
+            "q.io/a:1", options(name.format(outside=secret))
+        )
     assert SECRET not in "\n".join(describe(caught.value))
     assert [path.name for path in tmp_path.glob("auth-*")] == []
 
 
 def test_a_file_of_this_machine_is_read_where_its_administrator_allows_it(tmp_path, named):
     root, secret = named
-    broker = AccessBroker(tmp_path, root, host_files=True)
+    broker = AccessBroker(tmp_path, root, TransferOptions(), host_files=True)
     access = broker.access("q.io/a:1", PullOptions(auth_file=str(secret)))
     assert access.auth_file.parent == tmp_path
     assert access.auth_file.read_text() == secret.read_text()
@@ -61,7 +64,7 @@ def test_of_certificates_a_copy_is_handed_on_that_has_nothing_from_outside(tmp_p
     certificates = root.path / "etc/app"
     for name in ("ca.crt", "client.cert", "client.key", "README"):
         (certificates / name).write_text(name)
-    broker = AccessBroker(tmp_path, root)
+    broker = AccessBroker(tmp_path, root, TransferOptions())
     copy = broker.access("q.io/a:1", PullOptions(cert_dir="/etc/app")).cert_dir
     found = {path.name: path.read_text() for path in copy.iterdir()}
     assert found == {name: name for name in ("ca.crt", "client.cert", "client.key")}
@@ -76,7 +79,7 @@ def test_a_key_is_handed_on_as_a_copy(tmp_path, named):
     (root.path / "etc/key").write_text("the key")
     (root.path / "etc/words").write_text("the words")
     options = PullOptions(decryption_key="/etc/key:file=/etc/words")
-    access = AccessBroker(tmp_path, root).access("q.io/a:1", options)
+    access = AccessBroker(tmp_path, root, TransferOptions()).access("q.io/a:1", options)
     [argument] = access.pull_arguments
     key, words = argument.removeprefix("--decryption-key=").split(":file=")
     assert (Path(key).read_text(), Path(words).read_text()) == ("the key", "the words")
@@ -94,7 +97,9 @@ def test_no_byte_of_what_is_no_authentication_file_is_told(tmp_path, named, cont
     root, _ = named
     (root.path / "etc/auth").write_text(content)
     with pytest.raises(ConfigError) as caught:
-        AccessBroker(tmp_path, root).access("q.io/a:1", PullOptions(auth_file="/etc/auth"))
+        AccessBroker(tmp_path, root, TransferOptions()).access(
+            "q.io/a:1", PullOptions(auth_file="/etc/auth")
+        )
     assert describe(caught.value) == ["/etc/auth is no authentication file."]
     assert caught.value.__cause__ is caught.value.__context__ is None
 
@@ -104,5 +109,7 @@ def test_helpers_that_an_authentication_file_names_are_not_run(tmp_path, named):
     auths = {"q.io": {"auth": "dTpw"}}
     document = {"auths": auths, "credHelpers": {"q.io": "x"}, "credsStore": "y"}
     (root.path / "etc/auth").write_text(json.dumps(document))
-    access = AccessBroker(tmp_path, root).access("q.io/a:1", PullOptions(auth_file="/etc/auth"))
+    access = AccessBroker(tmp_path, root, TransferOptions()).access(
+        "q.io/a:1", PullOptions(auth_file="/etc/auth")
+    )
     assert json.loads(access.auth_file.read_text()) == {"auths": auths}

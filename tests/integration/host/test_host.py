@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -515,18 +517,11 @@ def test_download_only_fetches_all_and_stages_nothing_where_nothing_is_booted(tm
 @pytest.mark.parametrize("reachable", [True, False])
 def test_what_was_downloaded_is_staged_with_the_app_images_of_then(tmp_path, registry, reachable):
     """Also where an app image has moved on since, or its registry is gone."""
-    unit = f"[Image]\nImage={registry.name('app')}\nTLSVerify=false\n".encode()
-    apps = {
-        "files": {"usr/share/containers/systemd/app.image": unit},
-        "links": {
-            "usr/lib/bootc/bound-images.d/app.image": "/usr/share/containers/systemd/app.image"
-        },
-    }
     layout = tmp_path / "followed"
     system = System.installed(tmp_path / "sysroot", make_os(layout, 1))
     try:
         layout.rename(tmp_path / "old")
-        make_os(layout, 2, **apps)
+        make_os(layout, 2, **_binding(registry))
         registry.push(make_os(tmp_path / "app-1", 1), "app")
         then = _digest(registry)
         system.run("upgrade", "--download-only")
@@ -545,6 +540,44 @@ def test_what_was_downloaded_is_staged_with_the_app_images_of_then(tmp_path, reg
         assert app["imageDigest"] == then
     finally:
         system.release()
+
+
+@pytest.mark.parametrize("how", ["command line", "configuration"])
+def test_app_images_wait_for_a_lock_no_longer_than_is_said(tmp_path, registry, how):
+    layout = make_os(tmp_path / "os-2", 2, **_binding(registry))
+    system = System.installed(tmp_path / "sysroot", make_os(tmp_path / "os-1", 1))
+    (tmp_path / "config.yaml").write_text("lock_timeout: 1\n")
+    said = {
+        "command line": (("switch",), ("--lock-timeout", "1")),
+        "configuration": (("--config", tmp_path / "config.yaml", "switch"), ()),
+    }
+    before, after = said[how]
+    lock = system.path / "ostree/bootc/bound-images/lock"
+    lock.parent.mkdir(parents=True)
+    try:
+        with lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            started = time.monotonic()
+            refused = bootc_orch(
+                *before, "--transport", "oci", layout.partition(":")[2], *after,
+                "--sysroot", system.path, status=75,
+            )  # fmt: skip
+        assert time.monotonic() - started < 30
+        assert str(lock.parent) in refused.stderr
+        assert system.versions() == ["1"]
+    finally:
+        system.release()
+
+
+def _binding(registry: Registry) -> dict[str, dict[str, bytes] | dict[str, str]]:
+    """What an OS image needs to be bound to the app image of *registry*."""
+    unit = f"[Image]\nImage={registry.name('app')}\nTLSVerify=false\n".encode()
+    return {
+        "files": {"usr/share/containers/systemd/app.image": unit},
+        "links": {
+            "usr/lib/bootc/bound-images.d/app.image": "/usr/share/containers/systemd/app.image"
+        },
+    }
 
 
 def _digest(registry: Registry) -> str:

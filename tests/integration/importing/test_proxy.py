@@ -181,7 +181,7 @@ def test_every_transport_gives_the_same_layers(transport, name, oci_layout_of, t
 @pytest.mark.parametrize("name", ["derived", "derived-docker", "derived-multi"])
 def test_a_registry_gives_the_same_layers(name, registry, oci_layout_of):
     reference = f"docker://{registry.push(f'oci:{oci_layout_of(name)}', 'os')}"
-    digest, found, promised = fetch(reference, insecure=True)
+    digest, found, promised = fetch(reference, tls_verify=False)
     assert str(digest) == manifest_digest_of(name)
     assert found == promised
 
@@ -189,7 +189,7 @@ def test_a_registry_gives_the_same_layers(name, registry, oci_layout_of):
 def test_an_image_can_be_pinned_by_digest(oci_layout_of, registry):
     name = registry.push(f"oci:{oci_layout_of('plain')}", "os")
     pinned = f"docker://{name.rpartition(':')[0]}@{manifest_digest_of('plain')}"
-    assert str(fetch(pinned, insecure=True)[0]) == manifest_digest_of("plain")
+    assert str(fetch(pinned, tls_verify=False)[0]) == manifest_digest_of("plain")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_an_unknown_tag_is_not_found(plain, registry):
     registry.push(f"oci:{plain}", "os")
     for name in ("os:nope", "nope:latest"):
         with pytest.raises(NotFoundError, match="was not found"):
-            fetch(f"docker://{registry.address}/{name}", insecure=True)
+            fetch(f"docker://{registry.address}/{name}", tls_verify=False)
     with pytest.raises(NotFoundError):
         fetch(f"oci:{plain}:nope")
 
@@ -226,7 +226,7 @@ def test_a_registry_of_ones_own_authority_needs_its_certificates(make_registry, 
         fetch(reference)
     assert caught.value.exit_code == 76
     assert fetch(reference, cert_dir=registry.cert_dir)[1]
-    assert fetch(reference, insecure=True)[1]
+    assert fetch(reference, tls_verify=False)[1]
 
 
 def test_s24_a_registry_without_tls_is_said_to_be_one(registry, plain):
@@ -238,15 +238,15 @@ def test_s24_a_registry_without_tls_is_said_to_be_one(registry, plain):
 def test_a_password_comes_from_the_authfile_only(make_registry, plain, tmp_path):
     registry = make_registry(password=True)
     reference = f"docker://{registry.push(f'oci:{plain}', 'os')}"
-    assert fetch(reference, insecure=True, authfile=registry.authfile)[1]
+    assert fetch(reference, tls_verify=False, authfile=registry.authfile)[1]
     for options in ({}, {"anonymous": True}):
         with pytest.raises(AuthError) as caught:
-            fetch(reference, insecure=True, **options)
+            fetch(reference, tls_verify=False, **options)
         assert caught.value.exit_code == 76
     empty = tmp_path / "empty.json"
     empty.write_text("{}")
     with pytest.raises(AuthError):
-        fetch(reference, insecure=True, authfile=empty)
+        fetch(reference, tls_verify=False, authfile=empty)
 
 
 def test_podmans_credentials_are_not_used(make_registry, plain, monkeypatch):
@@ -254,14 +254,14 @@ def test_podmans_credentials_are_not_used(make_registry, plain, monkeypatch):
     reference = f"docker://{registry.push(f'oci:{plain}', 'os')}"
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(registry.authfile))
     with pytest.raises(AuthError):
-        fetch(reference, insecure=True)
+        fetch(reference, tls_verify=False)
 
 
 def test_s20_no_secret_is_in_sight_of_other_processes(make_registry, plain):
     registry = make_registry(password=True)
     reference = f"docker://{registry.push(f'oci:{plain}', 'os')}"
     encoded = registry.authfile.read_text().split('"')[-2]
-    with open_proxy(ProxyOptions(authfile=registry.authfile, insecure=True)) as proxy:
+    with open_proxy(ProxyOptions(authfile=registry.authfile, tls_verify=False)) as proxy:
         proxy.open_image(ImageReference.parse(reference))
         process = Path(f"/proc/{skopeo_child()}")
         seen = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
@@ -276,7 +276,7 @@ def test_s20_no_secret_is_in_sight_of_other_processes(make_registry, plain):
 def test_skopeo_can_run_as_nobody(make_registry, plain):
     registry = make_registry(password=True)
     reference = f"docker://{registry.push(f'oci:{plain}', 'os')}"
-    options = ProxyOptions(authfile=registry.authfile, insecure=True, unprivileged=True)
+    options = ProxyOptions(authfile=registry.authfile, tls_verify=False, unprivileged=True)
     with open_proxy(options) as proxy:
         number = proxy.open_image(ImageReference.parse(reference))
         assert Manifest.parse(proxy.manifest(number)[1]).layers
@@ -314,7 +314,7 @@ def test_the_registry_is_told_who_asks_where_skopeo_can(oci_layout_of):
         return send(handler, answer)
 
     with bad_registry(oci_layout_of("plain"), Fault(MANIFEST_PATH, record)) as registry:
-        fetch(str(reference_of(registry)), insecure=True)
+        fetch(str(reference_of(registry)), tls_verify=False)
     (agent,) = agents
     assert agent.startswith("bootc-orch/") == (skopeo.version() >= skopeo.USER_AGENT_VERSION)
 
@@ -419,7 +419,7 @@ def test_an_abandoned_blob_does_not_hold_up_the_end(large_layout):
 def test_the_proxy_is_killed_when_another_thread_gives_up(large_layout):
     layer = Manifest.parse(first_manifest(large_layout)).layers[0]
     with bad_registry(large_layout, Fault(BLOB_PATH, silent(60, 0.5))) as registry:
-        with open_proxy(ProxyOptions(insecure=True)) as proxy:
+        with open_proxy(ProxyOptions(tls_verify=False)) as proxy:
             number = proxy.open_image(reference_of(registry))
             start = time.monotonic()
             with pytest.raises((TransientError, MismatchError)):
@@ -538,7 +538,7 @@ def test_a_misbehaving_registry_is_an_error_of_its_class(path, sender, error, la
     with bad_registry(large_layout, fault) as registry:
         start = time.monotonic()
         with pytest.raises(error) as caught:
-            with open_proxy(ProxyOptions(insecure=True, timers=QUICK)) as proxy:
+            with open_proxy(ProxyOptions(tls_verify=False, timers=QUICK)) as proxy:
                 number = proxy.open_image(reference_of(registry))
                 assert Manifest.parse(proxy.manifest(number)[1]) == manifest
                 with proxy.blob(number, wanted.digest, wanted.size) as stream:
@@ -552,7 +552,7 @@ def test_a_misbehaving_registry_is_an_error_of_its_class(path, sender, error, la
 
 def test_r20_a_registry_that_is_not_there_may_be_tried_again():
     with pytest.raises(TransientError, match="cannot be reached"):
-        fetch("docker://127.0.0.1:1/os", insecure=True)
+        fetch("docker://127.0.0.1:1/os", tls_verify=False)
 
 
 def test_r20_a_name_that_cannot_be_resolved_may_be_tried_again():

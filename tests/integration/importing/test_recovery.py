@@ -19,12 +19,12 @@ from bootc_orch.ops.opening.pull_plan import LayerAction, PullOptions
 from bootc_orch.ops.stored.progress import NullProgress
 from bootc_orch.ops.stored.workspace import PREFIX
 from bootc_orch.tools.ostree.repo import Repo
-from bootc_orch.tools.proxy.options import ProxyOptions
 from orch_frame.errors import NotFoundError
+from orch_frame.transfer import TransferOptions
 
 pytestmark = pytest.mark.root
 
-OPTIONS = PullOptions(proxy=ProxyOptions())
+OPTIONS = PullOptions()
 
 
 class Stop(BaseException):
@@ -165,7 +165,7 @@ def test_layers_that_vanish_every_time_are_an_error(tmp_path, oci_layout_of, mon
 
 def test_offline_only_a_stored_image_will_do(tmp_path, oci_layout_of):
     repo = init_repo(tmp_path / "repo")
-    offline = PullOptions(proxy=ProxyOptions(), offline=True)
+    offline = PullOptions(TransferOptions(offline=True))
     image = reference(oci_layout_of("single"))
     with pytest.raises(NotFoundError, match="fetching is switched off"):
         pull(repo, image, offline, NullProgress())
@@ -178,19 +178,19 @@ def test_offline_only_a_stored_image_will_do(tmp_path, oci_layout_of):
 def test_offline_another_version_of_a_stored_name_is_not_stored(tmp_path, oci_layout_of):
     repo = init_repo(tmp_path / "repo")
     target = ImageReference.parse("docker://localhost/os:stable")
-    named = PullOptions(proxy=ProxyOptions(), target=target)
+    named = PullOptions(target=target)
     pull(repo, reference(oci_layout_of("single")), named, NullProgress())
     pinned = OstreeImageReference.parse(
         f"ostree-unverified-registry:localhost/os@sha256:{'0' * 64}"
     )
     with pytest.raises(NotFoundError, match="fetching is switched off"):
-        pull(repo, pinned, replace(named, offline=True), NullProgress())
+        pull(repo, pinned, replace(named, transfer=TransferOptions(offline=True)), NullProgress())
 
 
 def test_an_image_can_be_stored_under_another_name(tmp_path, oci_layout_of):
     repo = init_repo(tmp_path / "repo")
     target = ImageReference.parse("docker://localhost/os:stable")
-    options = PullOptions(proxy=ProxyOptions(), target=target)
+    options = PullOptions(target=target)
     image = reference(oci_layout_of("single"))
     assert pull(repo, image, options, NullProgress()).changed
     assert not pull(repo, image, options, NullProgress()).changed

@@ -15,11 +15,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from bootc_orch.cli.options.general import Json
 from bootc_orch.errors import CommandError
 from orch_frame import output
 from orch_frame.boundary import ReportingGroup
 from orch_frame.errors import InvalidImageError, LockedError, NothingToDo, StallError
+from orch_frame.options.printing import with_output
 
 FAILURES: dict[str, BaseException] = {
     "bad": InvalidImageError(
@@ -51,13 +51,15 @@ def group() -> None:
 
 
 @app.command()
-def fail(how: Annotated[str, typer.Argument()], *, json: Json = False) -> None:
+@with_output
+def fail(how: Annotated[str, typer.Argument()]) -> None:
     """Fail as told."""
     raise FAILURES[how]
 
 
 @app.command()
-def work(*, json: Json = False) -> None:
+@with_output
+def work() -> None:
     """Succeed."""
     output.say("done")
     output.say_result("work", 1)
@@ -320,8 +322,8 @@ def test_standard_input_is_never_read_p25(tmp_path):
 def test_a_traceback_is_shown_only_when_asked_for(tmp_path):
     argv = ["image", "list", "--repo", str(tmp_path)]
     assert b"Traceback" not in bootc_orch(*argv, capture_output=True).stderr
-    assert b"Traceback" in bootc_orch("-v", *argv, capture_output=True).stderr
-    assert b"Traceback" in bootc_orch(*argv, "-v", capture_output=True).stderr
+    assert b"Traceback" in bootc_orch("-vv", *argv, capture_output=True).stderr
+    assert b"Traceback" in bootc_orch(*argv, "-vv", capture_output=True).stderr
 
 
 def test_a_signal_just_before_a_blocking_call_is_not_lost_in_it():

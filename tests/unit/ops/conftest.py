@@ -15,7 +15,7 @@ from bootc_orch.model.image.reference import OstreeImageReference
 from bootc_orch.ops.opening.pull_plan import PullOptions, PullRequest, VarContent
 from bootc_orch.ops.stored.progress import Progress, Step, Transfer
 from bootc_orch.tools.ostree.repo import ostree_version
-from bootc_orch.tools.proxy.options import ProxyOptions
+from orch_frame.transfer import TransferOptions
 
 
 class Told:
@@ -73,8 +73,8 @@ def told() -> Told:
 @pytest.fixture
 def options() -> PullOptions:
     """Options that wait for nothing."""
-    proxy = ProxyOptions(anonymous=True)
-    return PullOptions(proxy=proxy, retry_delay=0, var_content=VarContent.KEEP)
+    transfer = TransferOptions(anonymous=True, retry_delay=0)
+    return PullOptions(transfer, var_content=VarContent.KEEP)
 
 
 @pytest.fixture

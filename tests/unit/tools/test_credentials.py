@@ -167,7 +167,7 @@ def test_s20_neither_secret_nor_its_place_is_on_the_command_line(authfile):
 def test_every_option_has_its_place(no_credentials):
     assert argv(
         cert_dir=Path("/certs"),
-        insecure=True,
+        tls_verify=False,
         policy=Path("/policy"),
         architecture="arm64",
         temporary=Path("/tmp/x"),

@@ -29,12 +29,11 @@ from bootc_orch.ops.checking.verify_objects import Verifier
 from bootc_orch.ops.opening.pull_plan import PullOptions
 from bootc_orch.ops.stored.progress import NullProgress
 from bootc_orch.ops.stored.store import image_state
-from bootc_orch.tools.proxy.options import ProxyOptions
 
 IMAGE = ImageReference.parse("docker://quay.io/a/b:1")
 OTHER = ImageReference.parse("oci:/srv/b")
 TREE = {"usr": {"bin": {"true": b"program"}, "etc": {"passwd": b"root"}}}
-OPTIONS = PullOptions(ProxyOptions())
+OPTIONS = PullOptions()
 
 
 class Heard(NullProgress):

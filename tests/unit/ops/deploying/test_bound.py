@@ -15,7 +15,6 @@ from bootc_orch.ops.deploying.wanted import Outcome, Wanted
 from bootc_orch.ops.host.transaction import TransactionOptions, run_transaction
 from bootc_orch.ops.opening.pull_plan import PullOptions
 from bootc_orch.ops.stored.new_root import CommitTree
-from bootc_orch.tools.proxy.options import ProxyOptions
 from bound_images import Event, LockedImage, PrunePlan, Record, State, SyncPlan, SyncResult
 from bound_images.ops.check import CheckedImage, CheckResult, Verdict
 from bound_images.ops.plan import Action, PlannedImage
@@ -28,6 +27,7 @@ from bound_images.units.options import PullOptions as UnitOptions
 from bound_images.units.quadlet import UnitType
 from bound_images.units.scan import BoundImage
 from orch_frame.errors import AuthError, OrchError, TransientError
+from orch_frame.transfer import TransferOptions
 
 UNIT = b"[Container]\nImage=quay.io/app:1\n"
 BINDING = {
@@ -115,31 +115,24 @@ def lock_of(machine, name):
 def test_every_bound_image_is_brought_in_and_recorded_for_the_deployment(
     machine, manager, root, told
 ):
-    options = BoundOptions(jobs=3, retries=0, retry_delay=0.5, authfile=Path("/a"), offline=True)
+    transfer = TransferOptions(
+        jobs=3, retries=0, retry_delay=0.5, authfile=Path("/a"), offline=True
+    )
+    options = BoundOptions(transfer=transfer)
     prepared = bound.prepare(root, machine.sysroot, NAME, options, told)
     lock = lock_of(machine, NAME)
     assert prepared == Prepared(lock, 1)
     [(verb, path, store, given_lock, given)] = manager.asked
     assert (verb, path, store, given_lock) == ("sync", root, machine.sysroot.store_path, lock)
-    assert (given.jobs, given.retries, given.retry_delay, given.auth_file) == (
-        3,
-        0,
-        0.5,
-        Path("/a"),
-    )
-    assert (given.source, given.offline, given.refresh) == (None, True, True)
+    assert given.transfer is transfer
+    assert (given.source, given.refresh) == (None, True)
     assert told.events == [("message", "Bound images stored: 1")]
 
 
 def test_app_images_of_this_machine_come_from_its_own_storage(machine, manager, root, told):
     bound.prepare(root, machine.sysroot, NAME, BoundOptions(BoundMode.STORED), told)
     given = manager.asked[0][-1]
-    defaults = bound_images.SyncOptions()
-    assert (given.source, given.jobs, given.auth_file) == (
-        "containers-storage:",
-        defaults.jobs,
-        None,
-    )
+    assert (given.source, given.transfer) == ("containers-storage:", TransferOptions())
 
 
 def test_what_binds_nothing_or_shall_not_asks_nobody(machine, manager, root, told):
@@ -270,9 +263,7 @@ def test_an_image_with_a_unit_binds_app_images(machine, tree, binds):
     assert bound.is_bound(CommitTree(machine.repo, commit)) is binds
 
 
-OPTIONS = TransactionOptions(
-    PullOptions(ProxyOptions(), offline=True, lock_timeout=0), BoundOptions(), hooks=()
-)
+OPTIONS = TransactionOptions(PullOptions(TransferOptions(offline=True, lock_timeout=0)), hooks=())
 
 
 def transact(machine, told):

@@ -21,8 +21,8 @@ from bootc_orch.ops.host.switch import (
 )
 from bootc_orch.ops.host.upgrade import check, followed, plan_upgrade
 from bootc_orch.ops.opening.pull_plan import PullOptions
-from bootc_orch.tools.proxy.options import ProxyOptions
 from orch_frame.errors import NotFoundError, OrchError, UsageError
+from orch_frame.transfer import TransferOptions
 
 NO_EDIT = KargsEdit()
 
@@ -81,7 +81,7 @@ def test_an_upgrade_keeps_the_name_and_changes_the_tag_on_request():
 
 
 def test_a_look_for_a_newer_version_without_a_network_is_refused(running, told):
-    offline = PullOptions(ProxyOptions(), offline=True)
+    offline = PullOptions(TransferOptions(offline=True))
     with pytest.raises(UsageError) as caught:
         check(running.sysroot, plan_upgrade(IMAGE), offline, told)
     assert caught.value.summary == (
@@ -93,7 +93,7 @@ def test_an_image_named_by_the_digest_that_is_stored_has_no_newer_version(runnin
     state = running.repo.commit(running.sysroot.deployments().booted.checksum)
     digest = state.text("ostree.manifest-digest")
     pinned = reference(f"ostree-unverified-registry:quay.io/test/os@{digest}")
-    options = PullOptions(ProxyOptions(), target=IMAGE.image)
+    options = PullOptions(target=IMAGE.image)
     assert check(running.sysroot, Wanted(pinned, IMAGE), options, told) is None
 
 

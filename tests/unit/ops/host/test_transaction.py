@@ -13,13 +13,12 @@ from bootc_orch.ops.deploying.bound import BoundMode, BoundOptions
 from bootc_orch.ops.deploying.wanted import Outcome, Wanted
 from bootc_orch.ops.host.transaction import TransactionOptions, bound_options, run_transaction
 from bootc_orch.ops.opening.pull_plan import PullOptions
-from bootc_orch.tools.proxy.options import ProxyOptions
 from orch_frame.errors import InvalidImageError, NotFoundError, SpaceError, ToolError
+from orch_frame.transfer import TransferOptions
 
 WANTED = Wanted(IMAGE, IMAGE)
-OPTIONS = TransactionOptions(
-    PullOptions(ProxyOptions(), offline=True, lock_timeout=0), BoundOptions(), hooks=()
-)
+OFFLINE = TransferOptions(offline=True, lock_timeout=0)
+OPTIONS = TransactionOptions(PullOptions(OFFLINE), hooks=())
 
 
 def transact(machine, told, wanted=WANTED, options=OPTIONS):
@@ -130,7 +129,7 @@ def test_where_ostree_cannot_hold_back_a_download_is_only_stored(running, told):
 
 def test_what_was_downloaded_is_deployed_without_asking_its_source(running, told):
     running.image(2)
-    online = replace(OPTIONS, pull=replace(OPTIONS.pull, offline=False))
+    online = replace(OPTIONS, pull=PullOptions(replace(OFFLINE, offline=False)))
     result = transact(running, told, replace(WANTED, from_downloaded=True), online)
     assert result.outcome is Outcome.QUEUED
     assert running.order() == ["staged 2", "booted 1"]
@@ -174,7 +173,7 @@ def test_an_image_that_is_not_stored_stages_nothing_where_none_may_be_fetched(ru
 
 
 def test_without_the_program_that_fetches_layers_nothing_is_staged(running, told):
-    online = replace(OPTIONS, pull=replace(OPTIONS.pull, offline=False))
+    online = replace(OPTIONS, pull=PullOptions(replace(OFFLINE, offline=False)))
     with pytest.raises(ToolError, match="skopeo is not installed"):
         transact(running, told, options=online)
     assert nothing_was_staged(running)
@@ -227,10 +226,12 @@ def test_a_failed_cleanup_is_reported_and_the_update_stays_staged(running, told)
 
 
 def test_app_images_come_anew_or_where_nothing_is_fetched_from_what_is_stored():
-    online = replace(OPTIONS, pull=replace(OPTIONS.pull, offline=False))
-    assert bound_options(WANTED, online) == BoundOptions()
-    assert bound_options(WANTED, OPTIONS) == BoundOptions(offline=True)
+    online = replace(OPTIONS, pull=PullOptions(replace(OFFLINE, offline=False)))
+    assert bound_options(WANTED, online) == BoundOptions(transfer=online.transfer)
+    assert bound_options(WANTED, OPTIONS) == BoundOptions(transfer=OFFLINE)
     downloaded = replace(WANTED, from_downloaded=True)
-    assert bound_options(downloaded, online) == BoundOptions(offline=True)
-    skipped = replace(online, bound=BoundOptions(BoundMode.SKIP, jobs=3))
-    assert bound_options(downloaded, skipped) == BoundOptions(BoundMode.SKIP, jobs=3, offline=True)
+    assert bound_options(downloaded, online) == BoundOptions(transfer=OFFLINE)
+    skipped = replace(online, bound_mode=BoundMode.SKIP, bound_host_files=True)
+    assert bound_options(downloaded, skipped) == BoundOptions(
+        BoundMode.SKIP, OFFLINE, host_files=True
+    )

@@ -9,7 +9,7 @@ import pytest
 from support.scripted_ostree import IMAGE, OTHER_IMAGE
 
 from bootc_orch.model.host.kargs import KargsEdit
-from bootc_orch.ops.deploying.bound import BoundMode, BoundOptions
+from bootc_orch.ops.deploying.bound import BoundMode
 from bootc_orch.ops.deploying.wanted import Wanted
 from bootc_orch.ops.difference.tree_difference import TreeDifference
 from bootc_orch.ops.host.transaction import TransactionOptions
@@ -20,13 +20,11 @@ from bootc_orch.ops.host.transaction_plan import (
     preview_transaction,
 )
 from bootc_orch.ops.opening.pull_plan import PullOptions
-from bootc_orch.tools.proxy.options import ProxyOptions
 from orch_frame.errors import NotFoundError
+from orch_frame.transfer import TransferOptions
 
 WANTED = Wanted(IMAGE, IMAGE)
-OPTIONS = TransactionOptions(
-    PullOptions(ProxyOptions(), offline=True, lock_timeout=0), BoundOptions(), hooks=()
-)
+OPTIONS = TransactionOptions(PullOptions(TransferOptions(offline=True, lock_timeout=0)), hooks=())
 NEW_KERNEL = {"usr": {"lib": {"modules": {"6.9": {"vmlinuz": b"k" * 70, "initramfs.img": b"i"}}}}}
 BINDS = {"bootc": {"bound-images.d": {"app.container": b"[Container]\nImage=quay.io/app:1\n"}}}
 
@@ -76,7 +74,7 @@ def test_an_image_named_by_the_digest_that_is_stored_is_planned_without_opening_
     booted = running.repo.commit(running.sysroot.deployments().booted.checksum)
     digest = booted.text("ostree.manifest-digest")
     pinned = replace(IMAGE, image=replace(IMAGE.image, name=f"quay.io/test/os@{digest}"))
-    online = replace(OPTIONS, pull=replace(OPTIONS.pull, offline=False))
+    online = replace(OPTIONS, pull=PullOptions(TransferOptions(lock_timeout=0)))
     plan = plan_transaction(running.sysroot, Wanted(pinned, IMAGE), online, told)
     assert found(plan) == (None, (), 0, 0, True, None)
 
@@ -85,7 +83,7 @@ def test_an_image_named_by_the_digest_that_is_stored_is_planned_without_opening_
 def test_app_images_that_are_to_be_left_alone_are_not_planned(running, told):
     kernel = {"modules": {"6.1": {"vmlinuz": b"k", "initramfs.img": b"i"}}}
     commit = running.world.made.commit({"usr": {"lib": {**kernel, **BINDS}}})
-    skipping = replace(OPTIONS, bound=BoundOptions(BoundMode.SKIP))
+    skipping = replace(OPTIONS, bound_mode=BoundMode.SKIP)
     base = running.sysroot.deployments().booted
     with _new_root(running.sysroot, commit) as root:
         assert (root.path / "usr/lib/bootc/bound-images.d/app.container").is_file()

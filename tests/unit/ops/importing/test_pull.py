@@ -24,6 +24,10 @@ def content_of(made, commit):
     return sha256(bytes.fromhex(found.tree) + bytes.fromhex(found.meta)).hexdigest()
 
 
+def with_transfer(options, **changes):
+    return replace(options, transfer=replace(options.transfer, **changes))
+
+
 @pytest.mark.parametrize(
     "name", ["plain", "base", "derived", "derived-multi", "derived-special", "composefs-derived"]
 )
@@ -85,7 +89,7 @@ def test_what_was_finished_before_a_failure_is_there_for_the_next_pull(
     *finished, last = (layer["digest"] for layer in manifest_of("derived-multi")["layers"])
     scripted.fail_blob(last, 1)
     with pytest.raises(TransientError) as caught:
-        pull(made.path, image("derived-multi"), replace(options, retries=0, jobs=1), told)
+        pull(made.path, image("derived-multi"), with_transfer(options, retries=0, jobs=1), told)
     assert (caught.value.image, caught.value.layer) == (
         str(image("derived-multi").image),
         last,
@@ -118,7 +122,7 @@ def test_what_is_not_there_is_an_error_that_names_the_image(made, image, options
 
 
 def test_offline_only_what_is_stored_will_do(made, image, options, told):
-    offline = replace(options, offline=True)
+    offline = with_transfer(options, offline=True)
     with pytest.raises(NotFoundError, match="fetching is switched off"):
         pull(made.path, image("base"), offline, told)
     stored = pull(made.path, image("base"), options, told)

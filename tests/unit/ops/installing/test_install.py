@@ -23,13 +23,13 @@ from bootc_orch.ops.installing.install import (
 from bootc_orch.ops.installing.install_plan import plan_install, preview_install
 from bootc_orch.ops.opening.pull_plan import PullOptions
 from bootc_orch.ops.stored.new_root import CommitTree
-from bootc_orch.tools.proxy.options import ProxyOptions
 from bound_images import Record, SyncPlan, SyncResult, default_lock
 from orch_frame.below import Below
 from orch_frame.errors import NotFoundError, UsageError
+from orch_frame.transfer import TransferOptions
 
-PULL = PullOptions(ProxyOptions(), offline=True, lock_timeout=0)
-OPTIONS = TransactionOptions(PULL, BoundOptions(), hooks=())
+PULL = PullOptions(TransferOptions(offline=True, lock_timeout=0))
+OPTIONS = TransactionOptions(PULL, hooks=())
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Options that commands of both programs share."""
