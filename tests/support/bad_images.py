@@ -226,6 +226,30 @@ MANIFESTS = (
     ImageCase("M19", _config(lambda c: c.pop("rootfs")), (INVALID, MISMATCH)),
     ImageCase("M19b", _documents(config=lambda text: b"not JSON"), (INVALID,)),
     ImageCase("M19c", _documents(config=lambda text: b"{}"), (INVALID, MISMATCH)),
+    ImageCase(
+        "M32",
+        _documents(config=lambda text: b'{"config": {"Labels": {}}, ' + text[1:]),
+        (INVALID,),
+        says=("'config' is there twice",),
+    ),
+    ImageCase(
+        "M32b",
+        _config(lambda c: c.update(Config={"Labels": {"who": "other"}})),
+        (INVALID,),
+        says=("'Config' where the format has 'config'",),
+    ),
+    ImageCase(
+        "M32c",
+        _documents(config=_replaced(b'"Labels": {', b'"Labels": {"a": "1", "a": "2"')),
+        (INVALID,),
+        says=("'a' is there twice",),
+    ),
+    ImageCase(
+        "M32d",
+        _config(lambda c: c["rootfs"].update(DIFF_IDS=[])),
+        (INVALID,),
+        says=("'DIFF_IDS' where the format has 'diff_ids'",),
+    ),
     ImageCase("M20", _config(lambda c: c["rootfs"]["diff_ids"].pop()), (MISMATCH,)),
     ImageCase("M20b", _config(lambda c: c["rootfs"]["diff_ids"].append(GOOD.diff_id)), (MISMATCH,)),
     ImageCase(
@@ -284,7 +308,7 @@ MANIFESTS = (
         (INVALID,),
     ),
     ImageCase(
-        "M28",
+        "M32",
         _manifest(
             lambda m: m.update(
                 artifactType="application/x-note",

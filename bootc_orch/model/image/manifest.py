@@ -204,6 +204,19 @@ class ImageConfig:
             reduce(value, _CONFIG, ("architecture", "os", "rootfs"), "The config")
         )
 
+    @staticmethod
+    def check_keys(data: bytes) -> None:
+        """Refuse a config, as it is stored, in which two readers could see different things.
+
+        skopeo hands it over written anew, as it reads it.
+
+        Raises:
+            InvalidImageError: a key is there twice, or in another case than the format has it.
+            LimitError: it is longer than `MAX_DOCUMENT_BYTES`.
+        """
+        value = strict_json.loads(data, what="the config", limit=MAX_DOCUMENT_BYTES)
+        reduce(value, _CONFIG, (), "The config")
+
     @classmethod
     def empty(cls) -> Self:
         """Return what stands for the config of an image that was stored without it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.layout import classify
 from bootc_orch.model.image.manifest import ImageConfig, Manifest
 from bootc_orch.model.image.policy import AppliedPolicy
@@ -113,6 +114,8 @@ def _ask_once(
         if state is not None and state.manifest.config.digest == manifest.config.digest:
             return Unchanged(state)
         config = ImageConfig.parse(source.config(manifest.config))
+        if Digest.of(data) == digest and (raw := source.config_as_stored(manifest.config)):
+            ImageConfig.check_keys(raw)
         if request.options.require_bootable:
             require_bootable(config)
         return OpenedImage(digest, manifest, config, classify(manifest, config), state)

@@ -145,6 +145,13 @@ class Source:
         proxy = self.proxy
         return proxy.config(self._id, stored)
 
+    def config_as_stored(self, stored: Descriptor) -> bytes | None:
+        """Return the blob of the config, or None where images are kept in a form of their own."""
+        if self.image.transport in _UNPACKED:
+            return None
+        proxy = self.proxy
+        return proxy.config_as_stored(self._id, stored)
+
     @contextmanager
     def blob(self, layer: PlannedLayer) -> Iterator[Blob]:
         """Open the blob of *layer*; its size and digest are confirmed when the block ends."""

@@ -149,9 +149,15 @@ class Proxy:
         except InvalidImageError as error:
             if stored is None or _UNREADABLE_DATE not in (error.details or ""):
                 raise
-            return self._config_as_stored(image, stored)
+            return self.config_as_stored(image, stored)
 
-    def _config_as_stored(self, image: int, stored: Descriptor) -> bytes:
+    def config_as_stored(self, image: int, stored: Descriptor) -> bytes:
+        """Return the blob of a config, byte for byte; for a manifest that was not converted.
+
+        Raises:
+            MismatchError: it has another digest or size.
+            LimitError: it is longer than `MAX_DOCUMENT_BYTES`.
+        """
         what = f"The config of {self._images[image]}"
         with self.blob(image, stored.digest, stored.size) as stream:
             data = read_document(stream, what)
