@@ -308,7 +308,7 @@ MANIFESTS = (
         (INVALID,),
     ),
     ImageCase(
-        "M32",
+        "M28",
         _manifest(
             lambda m: m.update(
                 artifactType="application/x-note",
