@@ -11,9 +11,10 @@ import fcntl
 import logging
 import os
 import shutil
+import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bootc_orch.ops.importing.publish import publish_complete_layers
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 # A file that is being written has no lock; one that is this old has no writer any more.
 _WRITING_SECONDS = 60.0
 _PARTIAL = ".commitpartial"
+# ostree's own directories for new objects each have a lock of this kind beside them.
+# Source: libglnx, glnx_make_lock_file; fcntl(2), open file description locks.
+_OSTREE_LOCKS = "staging-*-lock"
+_WRITE_LOCK = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 def recover(repo: Repo) -> None:
@@ -46,6 +51,8 @@ def recover(repo: Repo) -> None:
             if abandoned:
                 _salvage(path, repo)
                 shutil.rmtree(path)
+    for lock in sorted((repo.path / "tmp").glob(_OSTREE_LOCKS)):
+        _sweep_ostree_lock(lock)
     for mark in sorted((repo.path / "state").glob(f"*{_PARTIAL}")):
         if is_complete(repo, mark.name.removesuffix(_PARTIAL)):
             logger.info("Removing the mark %s: the commit is complete.", mark)
@@ -65,6 +72,18 @@ def is_complete(repo: Repo, commit: str) -> bool:
         and all(store.has(meta.hex(), "dirmeta") for meta in reach.metas)
         and all(store.has_file(file.hex()) for file in reach.files)
     )
+
+
+def _sweep_ostree_lock(path: Path) -> None:
+    """Remove the lock of a directory that ostree had removed when it was killed; it never would.
+
+    A lock that is held, or whose directory is there for the next transaction, is left alone.
+    """
+    if path.with_name(path.name.removesuffix("-lock")).exists():
+        return
+    with suppress(OSError), path.open("r+b") as lock:
+        fcntl.fcntl(lock, fcntl.F_OFD_SETLK, _WRITE_LOCK)
+        path.unlink()
 
 
 @contextmanager

@@ -8,13 +8,12 @@ damage costs the work of finding out again, and never a refusal.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from bootc_orch.ops.stored.workspace import PREFIX
+from bootc_orch.tools.ostree.files import write_atomically
 
 PLACE = Path("extensions/bootc-orch")
 MAX_BYTES = 16 * 1024
@@ -70,9 +69,7 @@ class Records:
         if self.read(key) == tuple(fields):
             return
         self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        temporary = self.repo / "tmp" / f"{PREFIX}{secrets.token_hex(8)}"
-        temporary.write_bytes(render_record(fields))
-        temporary.rename(self.path(key))
+        write_atomically(self.path(key), render_record(fields), self.repo / "tmp", flush=False)
 
     def remove(self, key: str) -> None:
         """Forget the record *key*, if there is one."""

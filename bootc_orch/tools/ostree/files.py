@@ -96,19 +96,21 @@ def remove_empty(path: Path) -> None:
             Path(directory).rmdir()
 
 
-def write_atomically(path: Path, data: bytes, directory: Path) -> None:
+def write_atomically(path: Path, data: bytes, directory: Path, *, flush: bool = True) -> None:
     """Write *data* to *path*, by way of a file in *directory* that has no name if that can be.
 
     So a process that is killed leaves nothing behind but for the moment between two renames.
+    Without *flush* a power cut may leave the file empty.
     """
-    temporary = directory / f"bootc-orch-{secrets.token_hex(8)}.commitmeta"
+    temporary = directory / f"bootc-orch-{secrets.token_hex(8)}.new"
     descriptor, has_name = _open_temporary(temporary)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor has no path
             file.write(data)
             file.flush()
             os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
+            if flush:
+                os.fsync(descriptor)
             if not has_name and _link(descriptor, path):
                 return
             if not has_name:

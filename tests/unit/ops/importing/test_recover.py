@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import struct
 import time
 
 import pytest
@@ -109,3 +110,26 @@ def test_layers_that_cannot_be_kept_are_no_failure(made, caplog):
         keep_finished_layers(staging)
     assert made.repo.refs() == {}
     assert "is not usable" in caplog.text
+
+
+def ostree_lock(made):
+    return made.path / "tmp/staging-85739c84-f0e1-483c-9e77-50cb2a6ecc88-N6u6pZ-lock"
+
+
+def test_a_lock_whose_directory_ostree_had_removed_goes(made):
+    ostree_lock(made).write_text("")
+    recover(made.repo)
+    assert list((made.path / "tmp").iterdir()) == []
+
+
+def test_a_lock_of_ostrees_that_is_held_or_has_its_directory_stays(made):
+    lock = ostree_lock(made)
+    lock.write_text("")
+    with lock.open("r+b") as holder:
+        whole = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        fcntl.fcntl(holder, fcntl.F_OFD_SETLK, whole)
+        recover(made.repo)
+        assert lock.exists()
+    lock.with_name(lock.name.removesuffix("-lock")).mkdir()
+    recover(made.repo)
+    assert lock.exists()
