@@ -24,7 +24,14 @@ from bootc_orch.model.image.refs import (
     image_ref,
 )
 from bootc_orch.ops.stored.known_layers import forget_layer
-from bootc_orch.ops.stored.store import digest_of, is_image_commit, manifest_of, reference_of
+from bootc_orch.ops.stored.store import (
+    digest_of,
+    is_image_commit,
+    list_images,
+    manifest_of,
+    reference_of,
+)
+from bootc_orch.ops.stored.vouched import keep_vouched
 from bootc_orch.tools.ostree.objects import Reach
 from bootc_orch.tools.ostree.repo import Pruned, Repo
 from bootc_orch.tools.ostree.sysroot import origin_files
@@ -156,6 +163,7 @@ def collect_garbage(repo: Repo) -> Swept:
     """
     layers = unused_layers(repo)
     delete_layers(repo, layers)
+    keep_vouched(repo.path, {state.manifest_digest for _, state in list_images(repo).images})
     return Swept(layers, prune_objects(repo))
 
 

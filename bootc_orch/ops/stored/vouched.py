@@ -6,6 +6,7 @@ it.  So whoever uses a stored image as a signed one looks here, or asks again.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
@@ -31,9 +32,14 @@ def is_vouched(repo: Path, image: ImageReference, manifest: Digest, policy: Appl
     return _records(repo).read(_key(image, manifest)) == _fields(image, manifest, policy)
 
 
-def forget_vouched(repo: Path, image: ImageReference, manifest: Digest) -> None:
-    """Forget what was said of an image that is not stored any more."""
-    _records(repo).remove(_key(image, manifest))
+def keep_vouched(repo: Path, manifests: Collection[Digest]) -> None:
+    """Forget what was said of images other than *manifests*: they are not stored any more."""
+    records = _records(repo)
+    kept = {str(manifest) for manifest in manifests}
+    for key in list(records.keys()):
+        fields = records.read(key)
+        if fields is not None and fields[0] not in kept:
+            records.remove(key)
 
 
 def damaged_vouchers(repo: Path) -> tuple[Path, ...]:

@@ -7,7 +7,12 @@ import pytest
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.policy import AppliedPolicy
 from bootc_orch.model.image.reference import ImageReference
-from bootc_orch.ops.stored.vouched import forget_vouched, is_vouched, record_vouched
+from bootc_orch.ops.stored.vouched import (
+    damaged_vouchers,
+    is_vouched,
+    keep_vouched,
+    record_vouched,
+)
 
 IMAGE = ImageReference.parse("oci:/srv/images/os with spaces:1")
 MANIFEST = Digest.of(b"manifest")
@@ -46,11 +51,19 @@ def test_the_place_of_the_policy_does_not_matter(repo):
     assert is_vouched(repo, IMAGE, MANIFEST, replace(POLICY, source="/elsewhere"))
 
 
-def test_what_is_forgotten_or_damaged_is_not_vouched_for(repo):
+def test_what_is_damaged_is_not_vouched_for_until_it_is_again(repo):
     [record] = (repo / "extensions/bootc-orch/vouched").iterdir()
     record.write_bytes(record.read_bytes()[:-1])
     assert not is_vouched(repo, IMAGE, MANIFEST, POLICY)
+    assert damaged_vouchers(repo) == (record,)
     record_vouched(repo, IMAGE, MANIFEST, POLICY)
     assert is_vouched(repo, IMAGE, MANIFEST, POLICY)
-    forget_vouched(repo, IMAGE, MANIFEST)
+    assert damaged_vouchers(repo) == ()
+
+
+def test_of_images_that_are_not_stored_any_more_nothing_is_kept(repo):
+    other = Digest.of(b"other")
+    record_vouched(repo, IMAGE, other, POLICY)
+    keep_vouched(repo, [other])
     assert not is_vouched(repo, IMAGE, MANIFEST, POLICY)
+    assert is_vouched(repo, IMAGE, other, POLICY)
