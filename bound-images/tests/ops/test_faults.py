@@ -349,8 +349,8 @@ def test_a_killed_podman_is_a_failure_and_the_next_sync_converges(world, layout,
     image = layout.image(*[layer({f"file-{n}": os.urandom(4 << 20)}) for n in range(4)])
     world.bind_image("killed", registry.push(layout, image, "app/killed-child"))
     running = start(world, "--retries", "0")
-    wait_until(lambda: any("pull" in command for command in podmans()))
-    for pid, command in podmans().items():
+    wait_until(lambda: any("pull" in command for command in podmans(running)))
+    for pid, command in podmans(running).items():
         if "pull" in command:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -360,13 +360,14 @@ def test_a_killed_podman_is_a_failure_and_the_next_sync_converges(world, layout,
     world.run("verify")
 
 
-def podmans():
+def podmans(process):
+    """The podmans that *process* has started; other tests run at the same time."""
     found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for pid in children(process):
         with contextlib.suppress(OSError):
-            words = path.read_bytes().decode(errors="replace").split("\0")
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
             if words[0].endswith("podman"):
-                found[int(path.parent.name)] = words
+                found[pid] = words
     return Commands(found)
 
 
