@@ -141,7 +141,7 @@ class Fetcher:
             on_line=on_line,
             stall=self._settings.stall_seconds,
         )
-        if image.image_id not in {stored.image_id for stored in self._store.images()}:
+        if not self._store.has(image.image_id):
             raise MismatchError(f"The copy of {image.canonical} is not the image that was read.")
 
     def _reporter(self, planned: PlannedImage) -> Callable[[str], None]:

@@ -106,6 +106,17 @@ class ImageStore:
         arguments = ["images", "--all", "--no-trunc", "--format=json"]
         return parse_images(self._ask(arguments, what="Listing the store"))
 
+    def has(self, image_id: str) -> bool:
+        """Say whether the image is in the store, without looking at any other.
+
+        A list of all fails while another one is being written: podman 4 wants its manifest at once.
+        """
+        arguments = ["image", "inspect", "--format={{.Id}}", image_id]
+        try:
+            return self._podman(arguments, what=f"Looking for image {image_id}").strip() == image_id
+        except NotFoundError:
+            return False
+
     def pull(
         self,
         source: str,
