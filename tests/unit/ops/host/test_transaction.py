@@ -172,6 +172,7 @@ def test_an_image_that_is_not_stored_stages_nothing_where_none_may_be_fetched(ru
     assert nothing_was_staged(running)
 
 
+@pytest.mark.root
 def test_without_the_program_that_fetches_layers_nothing_is_staged(running, told):
     online = replace(OPTIONS, pull=PullOptions(replace(OFFLINE, offline=False)))
     with pytest.raises(ToolError, match="skopeo is not installed"):

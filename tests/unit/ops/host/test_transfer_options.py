@@ -276,7 +276,14 @@ def test_every_option_has_a_way() -> None:
     assert set(WAYS) == {field.name for field in fields(TransferOptions)}
 
 
-@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.name)
+@pytest.mark.parametrize(
+    "end",
+    [
+        # The repository that deployments come from is of mode bare, which only root writes.
+        pytest.param(ENDS[0], marks=pytest.mark.root, id=ENDS[0].name),
+        pytest.param(ENDS[1], id=ENDS[1].name),
+    ],
+)
 @pytest.mark.parametrize("name", WAYS)
 def test_what_the_command_line_says_arrives(name, end, world, configure, tmp_path):
     way = WAYS[name]

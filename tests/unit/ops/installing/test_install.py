@@ -39,6 +39,7 @@ def request_for(machine):
     return InstallRequest(root, IMAGE, IMAGE, root_spec="LABEL=root", finalize=False)
 
 
+@pytest.mark.root
 def test_a_root_is_made_into_a_sysroot_that_follows_the_target(machine, request_for, told):
     commit = machine.image(1, follow=OTHER_IMAGE)
     wanted = replace(
@@ -59,6 +60,7 @@ def test_a_root_is_made_into_a_sysroot_that_follows_the_target(machine, request_
     assert not (found.deployment.path / "etc/fstab").exists()
 
 
+@pytest.mark.root
 def test_app_images_are_brought_in_before_the_first_deployment_is_made(
     machine, request_for, told, monkeypatch
 ):
@@ -92,12 +94,14 @@ def test_a_root_that_has_a_deployment_is_refused(machine, request_for, told):
     assert machine.commands == []
 
 
+@pytest.mark.root
 def test_an_image_that_is_not_there_leaves_a_root_that_boots_nothing(machine, request_for, told):
     with pytest.raises(NotFoundError, match="is not stored, and fetching is switched off"):
         install(request_for, PULL, BoundOptions(), told)
     assert machine.order() == []
 
 
+@pytest.mark.root
 def test_an_old_ostree_is_warned_of_where_boot_is_part_of_the_root(machine, request_for, told):
     machine.install_ostree("2022.7")
     machine.image(1)
@@ -224,6 +228,7 @@ def test_the_first_arguments_are_the_roots_the_images_and_the_administrators(
     assert all_kargs(wanted, ("m",), found) == kargs
 
 
+@pytest.mark.root
 def test_a_preview_shows_what_would_be_installed_and_deploys_nothing(machine, request_for, told):
     machine.image(1)
     plan = preview_install(replace(request_for, kargs=("quiet",)), OPTIONS, told)
