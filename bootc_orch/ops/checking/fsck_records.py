@@ -6,7 +6,6 @@ Nothing but a download depends on either.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from pathlib import Path
 
 from bootc_orch.model.digest import Digest
 from bootc_orch.model.image.refs import blob_ref
@@ -44,13 +43,13 @@ def check_records(repo: Repo, images: Mapping[str, Collection[str]]) -> Iterator
             "The record of an image that a signature policy let in is damaged.",
             Remedy.REPAIR,
         )
-    for digest, (path, commit) in _recorded(repo).items():
+    for digest, layer in known_layers(repo.path).items():
         stored = _stored_commit(repo, digest)
-        if stored is not None and stored != commit:
+        if stored is not None and stored != layer.commit:
             yield Finding(
                 STALE_RECORD,
-                str(path),
-                f"Layer {digest} is commit {stored}, and was read as {commit}.",
+                str(record_path(repo.path, digest)),
+                f"Layer {digest} is commit {stored}, and was read as {layer.commit}.",
                 Remedy.REPAIR,
                 Severity.WARNING,
             )
@@ -68,13 +67,6 @@ def check_notes(repo: Repo, commits: Iterable[str]) -> Iterator[Finding]:
                 f"{error.summary} Signatures there, if any, are lost.",
                 Remedy.REPAIR,
             )
-
-
-def _recorded(repo: Repo) -> dict[Digest, tuple[Path, str]]:
-    return {
-        digest: (record_path(repo.path, digest), layer.commit)
-        for digest, layer in known_layers(repo.path).items()
-    }
 
 
 def _stored_commit(repo: Repo, digest: Digest) -> str | None:
